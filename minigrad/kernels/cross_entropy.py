@@ -1,0 +1,158 @@
+"""Cross-entropy of logits against class indices: log-softmax and negative log-likelihood in one pass, forward and backward.
+
+Logits are contiguous, ``(rows, classes)`` in float32 or float64; ``targets`` ``(rows,)`` is int64, each a class or
+``ignore_index``; ``weight`` ``(classes,)`` has the dtype of the logits. The probabilities are never stored: the backward pass
+forms them again from the logits and two numbers a row.
+
+The loss of a row with target t, of weights w and label smoothing e over C classes (PyTorch's definition; Szegedy et al.,
+"Rethinking the Inception Architecture for Computer Vision", 2016, section 7), with ``p = softmax(logits)``::
+
+    loss = -(1 - e) w[t] log p[t] - e/C sum_c w[c] log p[c]
+    d loss / d logits[j] = p[j] ((1 - e) w[t] + e/C sum_c w[c]) - e/C w[j] - [j = t] (1 - e) w[t]
+
+A row whose target is ``ignore_index`` has loss 0 and gradient 0, whatever its logits hold.
+"""
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.jit import chunk_count, core, driver, summing_core
+from minigrad.kernels.softmax import log_sum_exp
+from minigrad.kernels.vectormath import exp
+
+PER_CHUNK = 16_384  # logits below which a second thread does not pay
+
+
+def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0):
+    """Return the loss of each row, what the backward pass needs, and the divisor of the mean.
+
+    Args:
+        logits: ``(rows, classes)``.
+        targets: ``(rows,)``, each in ``0 .. classes - 1`` or ``ignore_index``; others are undefined behaviour.
+        weight: ``(classes,)``, or None for ones.
+        ignore_index: the target of rows that do not count.
+        label_smoothing: the share of the target spread over all classes, 0 to 1.
+
+    Returns:
+        ``(loss, lse, total_weight)``: ``(rows,)``; ``(rows, 2)``, the two terms of ``log_sum_exp`` of each row; and a float,
+        the sum of ``weight[target]`` over the rows that count, by which the mean divides: 0.0 where all targets are ignored.
+    """
+    rows = len(logits)
+    loss, lse = np.empty(rows, logits.dtype), np.zeros((rows, 2), logits.dtype)
+    args = logits, targets, _weights(weight, logits), ignore_index, logits.dtype.type(label_smoothing), loss, lse
+    chunks = chunk_count(logits.size, PER_CHUNK)
+    if chunks == 1:
+        _forward(*args, 0, rows)
+    else:
+        _forward_chunks(*args, chunks)
+    counted = targets != ignore_index
+    total = np.count_nonzero(counted) if weight is None else weight[targets[counted]].sum(dtype=np.float64)
+    return loss, lse, float(total)
+
+
+def cross_entropy_backward(logits, lse, targets, row_scale, weight=None, ignore_index=-100, label_smoothing=0.0, out=None):
+    """Return the gradient by the logits.
+
+    Args:
+        logits, targets, weight, ignore_index, label_smoothing: as given to ``cross_entropy``.
+        lse: what ``cross_entropy`` returned.
+        row_scale: the gradient of each row's loss, ``(rows,)``; for a mean, divided by its divisor.
+        out: where to write the result, the logits themselves included.
+    """
+    rows, out = len(logits), np.empty_like(logits) if out is None else out
+    smoothing, copy = logits.dtype.type(label_smoothing), out is not logits
+    args = logits, lse, targets, row_scale, _weights(weight, logits), ignore_index, smoothing, out, copy
+    chunks = chunk_count(logits.size, PER_CHUNK)
+    if chunks == 1:
+        _backward(*args, 0, rows)
+    else:
+        _backward_chunks(*args, chunks)
+    return out
+
+
+def _weights(weight, logits):
+    return np.empty(0, logits.dtype) if weight is None else weight
+
+
+@summing_core
+def _forward(logits, targets, weight, ignore_index, smoothing, loss, lse, start, stop):
+    classes = logits.shape[1]
+    one = logits.dtype.type(1)
+    for i in range(start, stop):
+        target = targets[i]
+        if target == ignore_index:
+            loss[i] = 0
+            continue
+        row = logits[i]
+        top, log_total = log_sum_exp(row)
+        lse[i, 0] = top
+        lse[i, 1] = log_total
+        loss[i] = (one - smoothing) * _surprise(row[target], top, log_total)
+        if weight.size > 0:
+            loss[i] *= weight[target]
+        if smoothing > 0:
+            spread = logits.dtype.type(0)
+            if weight.size > 0:
+                for j in range(classes):
+                    spread += weight[j] * _surprise(row[j], top, log_total)
+            else:
+                for j in range(classes):
+                    spread += _surprise(row[j], top, log_total)
+            loss[i] += smoothing / logits.dtype.type(classes) * spread
+
+
+@driver
+def _forward_chunks(logits, targets, weight, ignore_index, smoothing, loss, lse, chunks):
+    rows = len(logits)
+    for c in prange(chunks):
+        first, last = c * rows // chunks, (c + 1) * rows // chunks
+        _forward(logits, targets, weight, ignore_index, smoothing, loss, lse, first, last)
+
+
+@summing_core
+def _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, start, stop):
+    classes = logits.shape[1]
+    one = logits.dtype.type(1)
+    spread = smoothing / logits.dtype.type(classes)
+    weight_sum = logits.dtype.type(classes)
+    if weight.size > 0:
+        weight_sum = logits.dtype.type(0)
+        for j in range(classes):
+            weight_sum += weight[j]
+    for i in range(start, stop):
+        row, target = out[i], targets[i]
+        if target == ignore_index:
+            for j in range(classes):
+                row[j] = 0
+            continue
+        if copy:
+            source = logits[i]
+            for j in range(classes):
+                row[j] = source[j]
+        scale, top, log_total = row_scale[i], lse[i, 0], lse[i, 1]
+        hit = scale * (one - smoothing)
+        if weight.size > 0:
+            hit *= weight[target]
+        uniform = scale * spread
+        factor = hit + uniform * weight_sum
+        if weight.size > 0:
+            for j in range(classes):
+                row[j] = factor * exp(-_surprise(row[j], top, log_total)) - uniform * weight[j]
+        else:
+            for j in range(classes):
+                row[j] = factor * exp(-_surprise(row[j], top, log_total)) - uniform
+        row[target] -= hit
+
+
+@driver
+def _backward_chunks(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, chunks):
+    rows = len(logits)
+    for c in prange(chunks):
+        first, last = c * rows // chunks, (c + 1) * rows // chunks
+        _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, first, last)
+
+
+@core
+def _surprise(logit, top, log_total):
+    """Return -log p. The order matters: ``logit - top`` is exact where ``top + log_total`` would round."""
+    return log_total - (logit - top)

@@ -1,0 +1,86 @@
+"""Dropout whose mask is a function of a seed and an offset, so that backward draws it again instead of keeping it.
+
+The random word number ``k`` of a mask is SplitMix64 at position ``k``: ``mix(key + k * GAMMA)``, a bijection of 64 bits that
+passes BigCrush, and of which any element can be had without its predecessors (Steele, Lea and Flood, "Fast Splittable
+Pseudorandom Number Generators", OOPSLA 2014, figures 16 and 17; constants of the published ``splitmix64``). Each half of a
+word decides one element. Dropout itself: Srivastava et al., "Dropout", JMLR 2014, in its inverted form.
+"""
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.jit import chunk_count, core, driver
+
+PER_CHUNK = 65_536  # elements below which a second thread does not pay
+WORDS = 256  # random words drawn ahead of the elements they decide: both loops then run in vector lanes, inside the L1 cache
+BLOCK = 2 * WORDS  # elements
+
+MASK64 = (1 << 64) - 1
+GAMMA, FACTOR_1, FACTOR_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+SHIFT_1, SHIFT_2, SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
+
+
+def dropout(x, p: float, seed: int, offset: int):
+    """Set each element to 0 with probability ``p`` and multiply the others by ``1 / (1 - p)``.
+
+    A dropped element is exactly 0 even where ``x`` is NaN or infinite (PyTorch multiplies by 0 there, which gives NaN).
+
+    Args:
+        x: ``(n,)``, contiguous, float32 or float64.
+        p: the probability of dropping, 0 to 1, rounded to a multiple of 2^-32.
+        seed: the generator's seed, any integer, taken modulo 2^64.
+        offset: the number of the mask under that seed, likewise; two offsets give unrelated masks.
+
+    Returns:
+        ``(n,)``, the same for the same seed and offset, whatever the number of threads.
+    """
+    threshold = round(p * 2**32)
+    if threshold == 2**32:
+        return np.zeros_like(x)
+    out = np.empty_like(x)
+    scale = x.dtype.type(1 / (1 - p))
+    blocks = -(-x.size // BLOCK)
+    chunks = chunk_count(x.size, PER_CHUNK)
+    words = np.uint64(seed & MASK64), np.uint64(offset & MASK64)
+    with np.errstate(over="ignore"):  # only NumPy's scalars, in use when the JIT is off, warn of arithmetic modulo 2^64
+        if chunks == 1:
+            _dropout(x, np.uint32(threshold), scale, *words, out, 0, blocks)
+        else:
+            _dropout_chunks(x, np.uint32(threshold), scale, *words, out, chunks)
+    return out
+
+
+def dropout_backward(g, p: float, seed: int, offset: int):
+    """Return the gradient of ``dropout`` by its input: ``g`` under the same mask and scale."""
+    return dropout(g, p, seed, offset)
+
+
+@core
+def _mix(z):
+    z = (z ^ (z >> SHIFT_1)) * FACTOR_1
+    z = (z ^ (z >> SHIFT_2)) * FACTOR_2
+    return z ^ (z >> SHIFT_3)
+
+
+@core
+def _dropout(x, threshold, scale, seed, offset, out, start, stop):
+    key = _mix(_mix(seed) + offset * GAMMA)
+    words = np.empty(WORDS, np.uint64)
+    halves = words.view(np.uint32)
+    zero = x.dtype.type(0)
+    for block in range(start, stop):
+        first = key + np.uint64(block * WORDS) * GAMMA
+        for k in range(WORDS):
+            words[k] = _mix(first + np.uint64(k) * GAMMA)
+        # slices, because an index that is a sum might be negative for all that Numba knows, and would not be vectorised
+        source, target = x[block * BLOCK : (block + 1) * BLOCK], out[block * BLOCK : (block + 1) * BLOCK]
+        for i in range(source.size):
+            kept = source[i] * scale
+            target[i] = kept if halves[i] >= threshold else zero
+
+
+@driver
+def _dropout_chunks(x, threshold, scale, seed, offset, out, chunks):
+    blocks = -(-x.size // BLOCK)
+    for c in prange(chunks):
+        _dropout(x, threshold, scale, seed, offset, out, c * blocks // chunks, (c + 1) * blocks // chunks)

@@ -1,0 +1,38 @@
+"""How the row-wise kernels are compiled, and when they are shared among threads.
+
+A kernel is a *core*, a plain loop over a range of rows, and a thin *driver*, a ``prange`` over such ranges. Small inputs call
+the core at once: entering a parallel region costs some microseconds, and compiling the driver three times what the core does.
+"""
+
+import numba
+
+from minigrad.kernels.threads import get_num_threads
+
+SAFE_MATH = {"contract", "reassoc", "nsz"}
+"""Lets LLVM sum in vector lanes and fuse multiply-adds; unlike ``fastmath=True``, NaN and infinity keep their meaning."""
+
+PRANGE_ONLY = {
+    "prange": True,
+    "comprehension": False,
+    "fusion": False,
+    "inplace_binop": False,
+    "numpy": False,
+    "reduction": False,
+    "setitem": False,
+    "stencil": False,
+}
+"""``parallel=`` without the passes that look for implicit parallelism: they find nothing here and double compilation."""
+
+core = numba.njit(cache=True, error_model="numpy")
+"""Decorator of a serial loop over a range of rows or elements."""
+
+summing_core = numba.njit(cache=True, error_model="numpy", fastmath=SAFE_MATH)
+"""Decorator of a core that sums along its inner loop, which vector lanes can share only if the sum may be reordered."""
+
+driver = numba.njit(cache=True, error_model="numpy", parallel=PRANGE_ONLY)
+"""Decorator of a ``prange`` over calls of a core."""
+
+
+def chunk_count(work: int, per_chunk: int) -> int:
+    """Return into how many ranges to split ``work`` elements: one while that is below ``per_chunk``, else one a thread."""
+    return 1 if work < per_chunk else min(get_num_threads(), work // per_chunk + 1)

@@ -1,0 +1,265 @@
+"""Softmax and log-softmax over the last axis, forward and backward, with masks for attention.
+
+Every array is contiguous and of one dtype, float32 or float64; masks are bool. Two-dimensional arrays are ``(rows, n)``.
+A result may be written over an input, given as ``out``.
+
+Rows are worked on in tiles of some 4,096 elements, one long row or many short ones, whose passes all run in the cache: memory
+is read and written once, and the exponentials of a tile of short rows run as one long vector loop.
+"""
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.jit import chunk_count, core, driver, summing_core
+from minigrad.kernels.vectormath import exp, row_max
+
+PER_CHUNK = 16_384  # elements below which a second thread does not pay
+TILE = 4096  # elements: 16 kB of float32, a half or less of every first-level cache
+
+_NO_MASK = np.empty((0, 0), np.bool_)
+
+
+def softmax(x, out=None):
+    """Return ``exp(x) / sum(exp(x))`` of each row of ``x`` ``(rows, n)``.
+
+    A row of nothing but -inf gives NaN, as does a row that holds NaN or +inf.
+    """
+    out = np.empty_like(x) if out is None else out
+    _run_softmax(x, out, _NO_MASK, (0, 0, 0), (1, 1), 1.0, False, False)
+    return out
+
+
+def masked_softmax(scores, mask=None, scale=1.0, causal=False, out=None):
+    """Return the softmax of ``scale * scores`` over the keys that each query may attend to; 0 for the other keys.
+
+    The mask is read through strides, so it is never expanded to the shape of the scores. What a masked score holds does not
+    matter, be it NaN. A query that may attend to no key, or whose every score is -inf, gets 0 everywhere.
+
+    Args:
+        scores: ``(.., queries, keys)``.
+        mask: bool, True where a query may attend; of a shape that broadcasts to that of ``scores``, or None.
+        scale: factor of the scores, ``1 / sqrt(features)`` in attention.
+        causal: whether query ``i`` may attend to keys ``0 .. i`` alone.
+        out: where to write the result, the scores themselves included.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
+    """
+    out = np.empty_like(scores) if out is None else out
+    heads, queries, keys = (1, 1, *scores.shape)[-3:]
+    if mask is None:
+        mask, strides = _NO_MASK, (0, 0, 0)
+    else:
+        mask, strides = _mask_rows(mask, scores.shape)
+    x2d, out2d = scores.reshape(-1, keys), out.reshape(-1, keys)
+    _run_softmax(x2d, out2d, mask, strides, (heads, queries), scale, causal, True)
+    return out
+
+
+def softmax_backward(g, y, scale=1.0, out=None):
+    """Return the gradient by the input of a softmax: ``scale * y * (g - sum(g * y))`` of each row.
+
+    Args:
+        g: the gradient of the softmax, ``(rows, n)``.
+        y: the softmax, ``(rows, n)``.
+        scale: that of ``masked_softmax``.
+        out: where to write the result, ``g`` itself included.
+    """
+    out = np.empty_like(g) if out is None else out
+    copy, scale, rows = out is not g, g.dtype.type(scale), len(g)
+    chunks = chunk_count(g.size, PER_CHUNK)
+    if chunks == 1:
+        _softmax_backward(g, y, out, copy, scale, 0, rows)
+    else:
+        _softmax_backward_chunks(g, y, out, copy, scale, chunks)
+    return out
+
+
+def log_softmax(x, out=None):
+    """Return ``x - log(sum(exp(x)))`` of each row of ``x`` ``(rows, n)``; NaN where ``softmax`` gives NaN."""
+    out = np.empty_like(x) if out is None else out
+    chunks = chunk_count(x.size, PER_CHUNK)
+    if chunks == 1:
+        _log_softmax(x, out, out is not x, 0, len(x))
+    else:
+        _log_softmax_chunks(x, out, out is not x, chunks)
+    return out
+
+
+def log_softmax_backward(g, y, out=None):
+    """Return the gradient by the input of a log-softmax: ``g - exp(y) * sum(g)`` of each row.
+
+    Args:
+        g: the gradient of the log-softmax, ``(rows, n)``.
+        y: the log-softmax, ``(rows, n)``.
+        out: where to write the result, ``g`` itself included.
+    """
+    out = np.empty_like(g) if out is None else out
+    chunks = chunk_count(g.size, PER_CHUNK)
+    if chunks == 1:
+        _log_softmax_backward(g, y, out, out is not g, 0, len(g))
+    else:
+        _log_softmax_backward_chunks(g, y, out, out is not g, chunks)
+    return out
+
+
+def _mask_rows(mask, shape):
+    """Return the mask as rows of keys, and by how many rows it advances per batch, head and query: 0 where it broadcasts."""
+    lead = (1,) * (len(shape) - mask.ndim) + mask.shape
+    if len(shape) > 4 or lead[-1] != shape[-1]:  # axes that three strides cannot tell apart: expand those, no more
+        lead = (*(shape[:-3] if len(shape) > 4 else lead[:-3]), *lead[-3:-1], shape[-1])
+        mask = np.broadcast_to(mask, lead)
+    *batch, heads, queries, keys = (1, 1, *lead)
+    mask = np.ascontiguousarray(mask).reshape(-1, keys)
+    batches = len(mask) // (heads * queries)
+    strides = (heads * queries * (batches > 1), queries * (heads > 1), int(queries > 1))
+    return mask, strides
+
+
+def _run_softmax(x, out, mask, strides, groups, scale, causal, zero_if_empty):
+    if x.size == 0:
+        return
+    args = x, out, out is not x, mask, strides, groups, x.dtype.type(scale), causal, zero_if_empty
+    chunks = chunk_count(x.size, PER_CHUNK)
+    if chunks == 1:
+        _softmax(*args, 0, len(x))
+    else:
+        _softmax_chunks(*args, chunks)
+
+
+# In the cores, ``copy`` tells that ``out`` does not hold the input yet. They then work on ``out`` alone: had a loop two names
+# for one array, LLVM would find an overlap and run it one element at a time. Rows are sliced before the loop, which spares it
+# the test for negative indices.
+
+
+@summing_core
+def _softmax(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, start, stop):
+    n = x.shape[1]
+    heads, queries = groups
+    inf = x.dtype.type(np.inf)
+    flat = out.reshape(out.size)
+    step = 1 + TILE // n
+    for first in range(start, stop, step):
+        last = min(stop, first + step)
+        for i in range(first, last):
+            row = out[i]
+            if copy:
+                xi = x[i]
+                for j in range(n):
+                    row[j] = xi[j]
+            query = i % queries
+            if mask.size == 0:
+                for j in range(n):
+                    row[j] *= scale
+            else:
+                batch, head = i // (heads * queries), i // queries % heads
+                allowed = mask[batch * strides[0] + head * strides[1] + query * strides[2]]
+                for j in range(n):
+                    row[j] = row[j] * scale if allowed[j] else -inf
+            if causal:
+                future = row[query + 1 :]
+                for j in range(len(future)):
+                    future[j] = -inf
+            top = row_max(row)
+            if zero_if_empty and top == -inf:
+                top = x.dtype.type(0)  # exp(-inf - 0) is 0, exp(-inf + inf) would be NaN
+            for j in range(n):
+                row[j] -= top
+        tile = flat[first * n : last * n]
+        for j in range(len(tile)):
+            tile[j] = exp(tile[j])
+        for i in range(first, last):
+            row = out[i]
+            total = x.dtype.type(0)
+            for j in range(n):
+                total += row[j]
+            factor = total if total == 0 else 1 / total
+            for j in range(n):
+                row[j] *= factor
+
+
+@driver
+def _softmax_chunks(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, chunks):
+    rows = len(x)
+    for c in prange(chunks):
+        first, last = c * rows // chunks, (c + 1) * rows // chunks
+        _softmax(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, first, last)
+
+
+@summing_core
+def _softmax_backward(g, y, out, copy, scale, start, stop):
+    n = g.shape[1]
+    for i in range(start, stop):
+        row, yi = out[i], y[i]
+        if copy:
+            gi = g[i]
+            for j in range(n):
+                row[j] = gi[j]
+        dot = g.dtype.type(0)
+        for j in range(n):
+            dot += row[j] * yi[j]
+        for j in range(n):
+            row[j] = scale * yi[j] * (row[j] - dot)
+
+
+@driver
+def _softmax_backward_chunks(g, y, out, copy, scale, chunks):
+    rows = len(g)
+    for c in prange(chunks):
+        _softmax_backward(g, y, out, copy, scale, c * rows // chunks, (c + 1) * rows // chunks)
+
+
+@core
+def _log_softmax(x, out, copy, start, stop):
+    n = x.shape[1]
+    for i in range(start, stop):
+        row = out[i]
+        if copy:
+            xi = x[i]
+            for j in range(n):
+                row[j] = xi[j]
+        top, log_total = log_sum_exp(row)
+        for j in range(n):
+            row[j] = row[j] - top - log_total
+
+
+@driver
+def _log_softmax_chunks(x, out, copy, chunks):
+    rows = len(x)
+    for c in prange(chunks):
+        _log_softmax(x, out, copy, c * rows // chunks, (c + 1) * rows // chunks)
+
+
+@summing_core
+def _log_softmax_backward(g, y, out, copy, start, stop):
+    n = g.shape[1]
+    for i in range(start, stop):
+        row, yi = out[i], y[i]
+        total = g.dtype.type(0)
+        if copy:
+            gi = g[i]
+            for j in range(n):
+                row[j] = gi[j]
+        for j in range(n):
+            total += row[j]
+        for j in range(n):
+            row[j] -= exp(yi[j]) * total
+
+
+@driver
+def _log_softmax_backward_chunks(g, y, out, copy, chunks):
+    rows = len(g)
+    for c in prange(chunks):
+        _log_softmax_backward(g, y, out, copy, c * rows // chunks, (c + 1) * rows // chunks)
+
+
+@summing_core
+def log_sum_exp(row):
+    """Return ``(m, s)`` with ``log(sum(exp(row))) = m + s``: the maximum of the row, and ``log(sum(exp(row - m)))``.
+
+    They stay apart because ``x - m`` is exact where ``m + s`` would round: logits near 10^4 keep their digits.
+    """
+    top = row_max(row)
+    total = row.dtype.type(0)
+    for j in range(len(row)):
+        total += exp(row[j] - top)
+    return top, np.log(total)

@@ -1,0 +1,110 @@
+"""New tensors. The default dtype is float32."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import UsageError
+from ..promotion import FLOAT32, INT64, scalar_dtype
+from ..tensor import Tensor, as_dtype, raw, wrap
+from .dims import shape_of
+
+
+def _new(array: np.ndarray, requires_grad: bool) -> Tensor:
+    result = wrap(array)
+    return result.requires_grad_() if requires_grad else result
+
+
+def zeros(*size, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the given shape."""
+    return _new(np.zeros(shape_of(size), as_dtype(dtype or FLOAT32)), requires_grad)
+
+
+def ones(*size, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Ones of the given shape."""
+    return _new(np.ones(shape_of(size), as_dtype(dtype or FLOAT32)), requires_grad)
+
+
+def empty(*size, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Uninitialised memory of the given shape."""
+    return _new(np.empty(shape_of(size), as_dtype(dtype or FLOAT32)), requires_grad)
+
+
+def full(size, fill_value, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """``fill_value`` everywhere; its kind (bool, integer, float) decides the dtype."""
+    fill_value = raw(fill_value)
+    if dtype is None:
+        dtype = fill_value.dtype if isinstance(fill_value, np.ndarray) else scalar_dtype(fill_value)
+    return _new(np.full(shape_of((size,) if isinstance(size, int) else tuple(size)), fill_value, as_dtype(dtype)), requires_grad)
+
+
+def arange(start, end=None, step=1, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, ... up to but without ``end``; ``arange(n)`` counts from 0. Integers give int64.
+
+    Raises:
+        UsageError: for a step of 0, or one that leads away from ``end``.
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    if step == 0 or (end - start) * step < 0:
+        raise UsageError(f"arange needs a step that leads from start to end: got {start}, {end}, {step}")
+    if dtype is None:
+        dtype = INT64 if all(isinstance(x, int) for x in (start, end, step)) else FLOAT32
+    count = math.ceil((end - start) / step)
+    values = start + np.arange(count) * step
+    return _new(values.astype(as_dtype(dtype)), requires_grad)
+
+
+def linspace(start, end, steps: int, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """``steps`` numbers at equal distances from ``start`` to ``end``, both included."""
+    if steps < 0:
+        raise UsageError(f"linspace needs a number of steps from 0 upward: got {steps}")
+    return _new(np.linspace(raw(start), raw(end), steps).astype(as_dtype(dtype or FLOAT32)), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """The identity matrix (n, n), or ones on the diagonal of (n, m)."""
+    return _new(np.eye(n, m, dtype=as_dtype(dtype or FLOAT32)), requires_grad)
+
+
+def zeros_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Zeros with the shape and dtype of ``input``."""
+    return zeros(raw(input).shape, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+
+
+def ones_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Ones with the shape and dtype of ``input``."""
+    return ones(raw(input).shape, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+
+
+def empty_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Uninitialised memory with the shape and dtype of ``input``."""
+    return empty(raw(input).shape, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+
+
+def full_like(input, fill_value, *, dtype=None, requires_grad: bool = False) -> Tensor:
+    """``fill_value`` everywhere, with the shape and dtype of ``input``."""
+    return full(raw(input).shape, fill_value, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of ``array``."""
+    from .. import aliasing
+    from ..errors import DTypeError
+
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise DTypeError(f"from_numpy needs a numeric NumPy array: got {getattr(array, 'dtype', type(array).__name__)}")
+    aliasing.note_exposure(array)
+    return wrap(array)
+
+
+def as_tensor(data, dtype=None) -> Tensor:
+    """A tensor as it is, an array without a copy, anything else as :func:`minigrad.tensor` makes it."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == as_dtype(dtype)):
+        return from_numpy(data)
+    return Tensor(data, dtype)

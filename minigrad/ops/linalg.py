@@ -1,0 +1,290 @@
+"""Products of vectors and matrices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import kernels
+from ..errors import DTypeError, ShapeError, UsageError
+from ..primitive import primitive
+from ..tensor import Tensor, raw
+from .arithmetic import mul
+from .reduction import sum as sum_
+from .shaping import permute, reshape, unsqueeze
+
+
+def _mT(x):
+    return np.swapaxes(x, -1, -2)
+
+
+def _left_rule(g, a_shape, b):
+    if len(a_shape) == 1:  # (k) @ (..., k, m)
+        if b.ndim == 1:
+            return g * b
+        return matmul_.on(b, np.expand_dims(g, -1))[..., 0]
+    if b.ndim == 1:
+        return np.expand_dims(g, -1) * b
+    return matmul_.on(g, _mT(b))
+
+
+def _right_rule(g, a, b_shape):
+    if a.ndim == 1:
+        if len(b_shape) == 1:
+            return g * a
+        return np.expand_dims(a, -1) * np.expand_dims(g, -2)
+    if len(b_shape) == 1:  # (..., n, k) @ (k)
+        return matmul_.on(_mT(a), np.expand_dims(g, -1))[..., 0]
+    if len(b_shape) == 2 and a.ndim > 2:  # one weight under many batches: one flat product instead of a batch to sum
+        a, g = np.reshape(a, (-1, a.shape[-1])), np.reshape(g, (-1, g.shape[-1]))
+    return matmul_.on(_mT(a), g)
+
+
+@primitive(r"A B", name="matmul")
+def matmul_(a, b):
+    """The matrix product."""
+    return kernels.matmul.matmul(a, b)
+
+
+matmul_.vjp(a=_left_rule, b=_right_rule)
+
+
+def _pair(a, b, name: str):
+    """Both operands as tensors or arrays of one dtype; PyTorch does not mix dtypes here, and neither do we."""
+    x, y = raw(a), raw(b)
+    for v in (x, y):
+        if not isinstance(v, (np.ndarray, np.generic)):
+            raise DTypeError(f"{name} multiplies tensors: got {type(v).__name__}; use * for numbers")
+    if x.dtype != y.dtype:
+        raise DTypeError(f"{name} needs operands of one dtype: got {x.dtype} and {y.dtype}; convert one with .to()")
+    return x, y
+
+
+def matmul(input, other) -> Tensor:
+    """The matrix product of the last two dimensions, the others broadcasting; vectors count as a row or a column.
+
+    Shapes:
+        (..., n, k) @ (..., k, m) gives (..., n, m); (k) @ (k) gives a number.
+
+    Raises:
+        ShapeError: if the inner sizes differ, or an operand has no dimensions.
+        DTypeError: if the dtypes differ.
+    """
+    a, b = _pair(input, other, "matmul")
+    if not a.ndim or not b.ndim:
+        raise ShapeError(f"matmul needs operands with dimensions: got {a.shape} @ {b.shape}; use * for numbers")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        hint = ""
+        if a.ndim > 1 and b.ndim > 1:
+            if a.shape[-1] == b.shape[-1]:
+                hint = "; transpose the second operand with .mT"
+            elif a.shape[-2] == b.shape[-2]:
+                hint = "; transpose the first operand with .mT"
+        raise ShapeError(f"matmul needs (.., n, k) @ (.., k, m): got {a.shape} @ {b.shape}{hint}")
+    if a.ndim > 2 or b.ndim > 2:
+        try:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ShapeError(f"matmul broadcasts the leading dimensions: {a.shape[:-2]} and {b.shape[:-2]} do not fit") from None
+    return matmul_(input, other)
+
+
+def _ranked(name: str, input, other, ranks: tuple[int, int]):
+    a, b = _pair(input, other, name)
+    if (a.ndim, b.ndim) != ranks:
+        raise ShapeError(f"{name} takes {ranks[0]} and {ranks[1]} dimensions: got {a.shape} and {b.shape}; matmul takes any")
+    return matmul(input, other)
+
+
+def mm(input, mat2) -> Tensor:
+    """(n, k) @ (k, m)."""
+    return _ranked("mm", input, mat2, (2, 2))
+
+
+def bmm(input, mat2) -> Tensor:
+    """(batch, n, k) @ (batch, k, m), without broadcasting.
+
+    Raises:
+        ShapeError: if the batches differ.
+    """
+    a, b = _pair(input, mat2, "bmm")
+    if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
+        raise ShapeError(f"bmm needs one batch size: got {a.shape[0]} and {b.shape[0]}; matmul broadcasts")
+    return _ranked("bmm", input, mat2, (3, 3))
+
+
+def mv(input, vec) -> Tensor:
+    """(n, k) @ (k)."""
+    return _ranked("mv", input, vec, (2, 1))
+
+
+def dot(input, tensor) -> Tensor:
+    """The inner product of two vectors."""
+    return _ranked("dot", input, tensor, (1, 1))
+
+
+def outer(input, vec2) -> Tensor:
+    """The outer product of two vectors: (n) and (m) give (n, m)."""
+    a, b = raw(input), raw(vec2)
+    if a.ndim != 1 or b.ndim != 1:
+        raise ShapeError(f"outer takes two vectors: got {a.shape} and {b.shape}")
+    return mul(unsqueeze(input, 1), vec2)
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1) -> Tensor:
+    """``beta * input + alpha * (mat1 @ mat2)``."""
+    product = mm(mat1, mat2)
+    if alpha != 1:
+        product = mul(product, alpha)
+    if beta == 0:
+        return product
+    return product + (input if beta == 1 else mul(input, beta))
+
+
+def einsum(equation: str, *operands) -> Tensor:
+    """Einstein's summation: each letter is a dimension, letters missing on the right are summed over.
+
+    Pairs of operands are contracted from left to right, each as one (batched) matrix product, so gradients of every order
+    come from :func:`matmul`. Supported: implicit and explicit output, ``...``, repeated letters within an operand (diagonals).
+
+    Args:
+        equation: such as ``"bqd,bkd->bqk"``.
+        operands: the tensors, one for each term of the equation; a single list is accepted too.
+
+    Raises:
+        UsageError: if the equation does not parse or does not fit the operands.
+        ShapeError: if one letter stands for two sizes.
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    terms, output = _parse(equation, operands)
+    sizes: dict[str, int] = {}
+    tensors = []
+    for letters, x in zip(terms, operands):
+        x, letters = _diagonal(x, letters, equation)
+        for letter, n in zip(letters, raw(x).shape):
+            if sizes.setdefault(letter, n) != n:
+                if 1 not in (n, sizes[letter]):
+                    raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {sizes[letter]} and for {n}")
+                sizes[letter] = max(n, sizes[letter])
+        tensors.append((x, letters))
+    if any(letter not in sizes for letter in output):
+        raise UsageError(f"einsum {equation!r}: the output names a letter that no operand has")
+    tensors = [_widened(x, letters, sizes) for x, letters in tensors]
+    result, letters = tensors[0]
+    for i, (x, others) in enumerate(tensors[1:], 1):
+        later = set(output).union(*(t for _, t in tensors[i + 1 :]))
+        result, letters = _contract(result, letters, x, others, later)
+    gone = tuple(i for i, letter in enumerate(letters) if letter not in output)
+    if gone:
+        result = sum_(result, gone)
+        letters = [letter for letter in letters if letter in output]
+    return permute(result, tuple(letters.index(letter) for letter in output)) if output else result
+
+
+def _parse(equation: str, operands):
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise UsageError(f"einsum {equation!r} names {len(terms)} operands: got {len(operands)}")
+    used = set(equation)
+    spare = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in used]
+    dots = 0
+    parsed = []
+    for term, x in zip(terms, operands):
+        ndim = raw(x).ndim
+        if "..." in term:
+            extra = ndim - len(term.replace("...", ""))
+            dots = max(dots, extra)
+        else:
+            extra = 0
+        if not term.replace("...", "").isalpha() and term not in ("", "...") or len(term.replace("...", "")) + extra != ndim:
+            raise UsageError(f"einsum {equation!r}: the term {term!r} does not fit an operand of shape {raw(x).shape}")
+        parsed.append((term, extra))
+    ellipsis = spare[:dots][::-1]
+    terms = [list(term.replace("...", "".join(ellipsis[dots - n :]) if n else "")) for term, n in parsed]
+    if arrow:
+        output = list(right.replace("...", "".join(ellipsis)))
+    else:
+        flat = [letter for term in terms for letter in term]
+        output = ellipsis + sorted(letter for letter in set(flat) if flat.count(letter) == 1 and letter not in ellipsis)
+    if len(set(output)) != len(output):
+        raise UsageError(f"einsum {equation!r}: the output names a letter twice")
+    return terms, output
+
+
+def _diagonal(x, letters, equation: str):
+    """A letter repeated within one operand means its diagonal."""
+    for letter in dict.fromkeys(letters):
+        while letters.count(letter) > 1:
+            i = letters.index(letter)
+            j = letters.index(letter, i + 1)
+            shape = raw(x).shape
+            if shape[i] != shape[j]:
+                raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {shape[i]} and for {shape[j]}")
+            rest = [k for k in range(len(shape)) if k not in (i, j)]
+            x = permute(x, (i, j, *rest))
+            n = np.arange(shape[i])
+            x = x[n, n]
+            letters = [letter, *(letters[k] for k in rest)]
+    return x, letters
+
+
+def _widened(x, letters, sizes):
+    """Size 1 broadcasts against a letter's other size."""
+    shape = tuple(sizes[letter] for letter in letters)
+    return (x if raw(x).shape == shape else x.expand(shape)), letters
+
+
+def _contract(a, a_letters, b, b_letters, later):
+    """Two operands into one by a batched matrix product: shared letters that are still needed are the batch."""
+    shared = [c for c in a_letters if c in b_letters]
+    alone_a = tuple(i for i, c in enumerate(a_letters) if c not in b_letters and c not in later)
+    if alone_a:
+        a, a_letters = sum_(a, alone_a), [c for i, c in enumerate(a_letters) if i not in alone_a]
+    alone_b = tuple(i for i, c in enumerate(b_letters) if c not in a_letters and c not in later)
+    if alone_b:
+        b, b_letters = sum_(b, alone_b), [c for i, c in enumerate(b_letters) if i not in alone_b]
+    batch = [c for c in shared if c in later]
+    summed = [c for c in shared if c not in later]
+    rows = [c for c in a_letters if c not in shared]
+    columns = [c for c in b_letters if c not in shared]
+    a = permute(a, tuple(a_letters.index(c) for c in batch + rows + summed)) if a_letters else a
+    b = permute(b, tuple(b_letters.index(c) for c in batch + summed + columns)) if b_letters else b
+    size = dict(zip(batch + rows + summed, raw(a).shape)) | dict(zip(batch + summed + columns, raw(b).shape))
+    count = [math.prod(size[c] for c in group) for group in (batch, rows, summed, columns)]
+    product = matmul(reshape(a, count[0], count[1], count[2]), reshape(b, count[0], count[2], count[3]))
+    letters = batch + rows + columns
+    return reshape(product, tuple(size[c] for c in letters)), letters
+
+
+def cdist(x1, x2, p: float = 2.0) -> Tensor:
+    """The p-norm distance between all pairs of rows: (..., n, d) and (..., m, d) give (..., n, m).
+
+    Computed from the differences, not from squares, so that near pairs keep their digits; memory grows with n * m * d. The
+    gradient between equal rows is 0.
+    """
+    a, b = raw(x1), raw(x2)
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
+        raise ShapeError(f"cdist needs (.., n, d) and (.., m, d): got {a.shape} and {b.shape}")
+    from .reduction import norm
+
+    return norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
+
+
+def trace(input) -> Tensor:
+    """The sum of the main diagonal of a matrix."""
+    return sum_(diagonal(input))
+
+
+def diagonal(input) -> Tensor:
+    """The main diagonal of a matrix."""
+    x = raw(input)
+    if x.ndim != 2:
+        raise ShapeError(f"diagonal needs a matrix: got shape {x.shape}")
+    n = np.arange(min(x.shape))
+    return input[n, n]
+
+
+__all__ = ["addmm", "bmm", "cdist", "diagonal", "dot", "einsum", "matmul", "mm", "mv", "outer", "trace"]

@@ -1,0 +1,396 @@
+"""Reductions: many elements become one. ``dim`` names what disappears (or stays with size 1, with ``keepdim``)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError, UsageError
+from ..primitive import primitive
+from ..promotion import INT64
+from ..tensor import Tensor, as_dtype, raw, wrap
+from .arithmetic import convert, mul, quiet, to
+from .dims import axes_of, axis_of, numpy_names
+from .elementwise import absolute, sqrt
+from .indexing import take_along_dim
+from .shaping import flatten
+
+
+def _spread(g, axes, keepdim):
+    """A reduced gradient with its lost dimensions back, of size 1, ready to broadcast."""
+    return g if keepdim or not axes else np.expand_dims(g, axes)
+
+
+def _tensor(x) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(np.asarray(x))
+
+
+def _floating(x: Tensor, name: str) -> None:
+    if x.dtype.kind != "f":
+        raise DTypeError(f"{name} needs a floating-point tensor: got dtype {x.dtype}; use .float() first")
+
+
+@primitive(r"\sum_i x_i", name="sum")
+def total(x, axes, keepdim):
+    """The sum over some dimensions; NumPy adds float32 pairwise, so the error grows with log n."""
+    if x.ndim > 1 and x.dtype.kind == "f" and axes and x.ndim - 1 not in axes and x.flags.c_contiguous:
+        return _sum_leading(x, axes, keepdim)
+    return np.add.reduce(x, axis=axes, keepdims=keepdim)
+
+
+def _sum_leading(x, axes, keepdim):
+    """Sums that leave the last dimension: NumPy adds such rows one after another, so float32 adds up in blocks instead."""
+    if axes != tuple(range(len(axes))) or x.size < 4096 or x.shape[0] < 256:
+        return np.add.reduce(x, axis=axes, keepdims=keepdim)
+    kept = x.shape[len(axes) :]
+    rows = x.reshape(-1, math.prod(kept)) if x.size else x.reshape(0, math.prod(kept))
+    blocks = len(rows) // 128
+    partial = np.add.reduce(rows[: blocks * 128].reshape(blocks, 128, -1), axis=1)
+    result = np.add.reduce(partial, axis=0) + np.add.reduce(rows[blocks * 128 :], axis=0)
+    return result.reshape((1,) * len(axes) + kept if keepdim else kept)
+
+
+total.vjp(x=lambda g, x_shape, axes, keepdim: np.broadcast_to(_spread(g, axes, keepdim), x_shape))
+
+
+@numpy_names
+def sum(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """The sum of the elements over ``dim`` (one, several, or all). Booleans and integers add up in int64.
+
+    Raises:
+        DimensionError: for a ``dim`` that ``input`` does not have.
+    """
+    x = _tensor(input)
+    if dtype is not None:
+        x = to(x, dtype)
+    elif x.dtype.kind in "bu" or (x.dtype.kind == "i" and x.dtype != INT64):
+        x = to(x, INT64)
+    return total(x, axes_of(dim, x.ndim), bool(keepdim))
+
+
+@numpy_names
+def mean(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """The mean over ``dim``; NaN where there is nothing to average.
+
+    Raises:
+        DTypeError: for integers and booleans.
+    """
+    x = _tensor(input)
+    if dtype is not None:
+        x = to(x, dtype)
+    _floating(x, "mean")
+    axes = axes_of(dim, x.ndim)
+    count = math.prod(x.shape[a] for a in axes)
+    return mul(total(x, axes, bool(keepdim)), 1 / count if count else math.nan)
+
+
+def _variance_rule(g, x, axes, correction, keepdim):
+    count = math.prod(x.shape[a] for a in axes)
+    spread = _spread(g, axes, keepdim) * (2 / (count - correction) if count > correction else math.nan)
+    return spread * (x - np.mean(x, axis=axes, keepdims=True))
+
+
+@primitive(r"\frac{1}{n-c} \sum_i (x_i - \bar{x})^2", name="var")
+def variance(x, axes, correction, keepdim):
+    """The variance in two passes: first the mean, then the squared distances from it, so that no digits cancel."""
+    count = math.prod(x.shape[a] for a in axes)
+    with quiet(all="ignore"):
+        centred = x - (np.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(count))
+        squares = np.add.reduce(centred * centred, axis=axes, keepdims=keepdim)
+        return squares / x.dtype.type(count - correction if count > correction else 0)
+
+
+variance.vjp(x=_variance_rule)
+
+
+@numpy_names
+def var(input, dim=None, *, correction=1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
+    """The variance over ``dim``, divided by n - ``correction`` (1: unbiased; 0: of the population).
+
+    Raises:
+        DTypeError: for integers and booleans.
+    """
+    x = _tensor(input)
+    if isinstance(dim, bool):  # var(x, True): PyTorch's older form
+        dim, unbiased = None, dim
+    _floating(x, "var")
+    correction = correction if unbiased is None else int(unbiased)
+    return variance(x, axes_of(dim, x.ndim), correction, bool(keepdim))
+
+
+@numpy_names
+def std(input, dim=None, *, correction=1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
+    """The standard deviation over ``dim``: the square root of :func:`var`. Its gradient at 0 is 0."""
+    return sqrt(var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased))
+
+
+def _product_rule(g, x, axis, keepdim):
+    # The product of all the others: exact also where elements are zero, which g * out / x would not be.
+    def before(values):
+        ones = np.ones_like(np.take(values, [0], axis))
+        return np.concatenate([ones, np.cumprod(np.delete(values, -1, axis), axis)], axis)
+
+    if isinstance(x, Tensor):
+        return _spread(g, (axis,), keepdim) * _others_on_tape(x, axis)
+    if x.shape[axis] == 0:
+        return np.zeros_like(x)
+    others = before(x) * np.flip(before(np.flip(x, axis)), axis)
+    return _spread(g, (axis,), keepdim) * others
+
+
+def _others_on_tape(x: Tensor, axis: int) -> Tensor:
+    from .shaping import stack
+
+    rows = [x.select(axis, i) for i in range(x.shape[axis])]
+    left, right = [], []
+    for parts, order in ((left, rows), (right, rows[::-1])):
+        running = None
+        for row in order:
+            parts.append(running)
+            running = row if running is None else running * row
+    ones = wrap(np.ones(rows[0].shape, x.dtype))
+    others = [(ones if a is None else a) * (ones if b is None else b) for a, b in zip(left, right[::-1])]
+    return stack(others, axis)
+
+
+@primitive(r"\prod_i x_i", name="prod")
+def product(x, axis, keepdim):
+    """The product over one dimension. Its gradient is the product of the others, also where some are zero."""
+    return np.multiply.reduce(x, axis=axis, keepdims=keepdim)
+
+
+product.vjp(x=_product_rule)
+
+
+@numpy_names
+def prod(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
+    """The product of all elements, or over one dimension."""
+    x = _tensor(input)
+    if dtype is not None:
+        x = to(x, dtype)
+    elif x.dtype.kind in "biu":
+        x = to(x, INT64)
+    if dim is None:
+        return product(flatten(x), 0, False)
+    if not x.ndim:
+        axis_of(dim, 0)
+        x, keepdim = flatten(x), False
+    return product(x, axis_of(dim, x.ndim), bool(keepdim))
+
+
+def _extreme_rule(g, x, out, axes, keepdim):
+    chosen = x == _spread(out, axes, keepdim)
+    count = np.sum(chosen, axis=axes, keepdims=True)
+    return _spread(g, axes, keepdim) * (chosen / np.maximum(count, 1))
+
+
+@primitive(r"\max_i x_i", name="amax")
+def largest(x, axes, keepdim):
+    """The largest element; ties share the gradient equally."""
+    return np.maximum.reduce(x, axis=axes, keepdims=keepdim)
+
+
+@primitive(r"\min_i x_i", name="amin")
+def smallest(x, axes, keepdim):
+    """The smallest element; ties share the gradient equally."""
+    return np.minimum.reduce(x, axis=axes, keepdims=keepdim)
+
+
+largest.vjp(x=_extreme_rule)
+smallest.vjp(x=_extreme_rule)
+
+
+def _nonempty(x: Tensor, axes, name: str) -> None:
+    if 0 in [x.shape[a] for a in axes]:
+        raise ShapeError(f"{name} needs at least one element: got shape {x.shape}")
+
+
+@numpy_names
+def amax(input, dim=(), keepdim: bool = False) -> Tensor:
+    """The largest element over ``dim`` (one, several, or all); ties share the gradient equally."""
+    x = _tensor(input)
+    axes = axes_of(dim, x.ndim)
+    _nonempty(x, axes, "amax")
+    return largest(x, axes, bool(keepdim))
+
+
+@numpy_names
+def amin(input, dim=(), keepdim: bool = False) -> Tensor:
+    """The smallest element over ``dim`` (one, several, or all); ties share the gradient equally."""
+    x = _tensor(input)
+    axes = axes_of(dim, x.ndim)
+    _nonempty(x, axes, "amin")
+    return smallest(x, axes, bool(keepdim))
+
+
+class Extreme(NamedTuple):
+    """What :func:`max`, :func:`min`, :func:`topk` and :func:`sort` return: ``values``, and where they were, ``indices``."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _along(x: Tensor, dim, keepdim, find) -> Extreme:
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        return Extreme(x.clone(), wrap(np.zeros((), np.int64)))
+    _nonempty(x, (axis,), find.__name__)
+    indices = np.expand_dims(find(x._data, axis=axis), axis)
+    values = take_along_dim(x, wrap(indices), axis)
+    if keepdim:
+        return Extreme(values, wrap(indices))
+    return Extreme(values.squeeze(axis), wrap(np.squeeze(indices, axis)))
+
+
+@numpy_names
+def max(input, dim=None, keepdim: bool = False):
+    """The largest element of all (ties share the gradient), or values and indices along ``dim`` (the first of ties), or, with
+    a tensor as second argument, :func:`maximum`."""
+    from .arithmetic import maximum
+
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
+    return amax(input) if dim is None else _along(_tensor(input), dim, keepdim, np.argmax)
+
+
+@numpy_names
+def min(input, dim=None, keepdim: bool = False):
+    """The smallest element of all (ties share the gradient), or values and indices along ``dim`` (the first of ties), or, with
+    a tensor as second argument, :func:`minimum`."""
+    from .arithmetic import minimum
+
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
+    return amin(input) if dim is None else _along(_tensor(input), dim, keepdim, np.argmin)
+
+
+def _arg(find, input, dim, keepdim) -> Tensor:
+    x = raw(input)
+    if dim is None:
+        if not x.size:
+            raise ShapeError(f"{find.__name__} needs at least one element: got shape {x.shape}")
+        result = np.asarray(find(x))
+        return wrap(result.reshape((1,) * x.ndim) if keepdim else result)
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        return wrap(np.zeros((), np.int64))
+    if not x.shape[axis]:
+        raise ShapeError(f"{find.__name__} needs at least one element along dim {dim}: got shape {x.shape}")
+    return wrap(np.asarray(find(x, axis=axis, keepdims=bool(keepdim))))
+
+
+@numpy_names
+def argmax(input, dim=None, keepdim: bool = False) -> Tensor:
+    """The index of the largest element, along ``dim`` or of the flattened tensor; the first of ties."""
+    return _arg(np.argmax, input, dim, keepdim)
+
+
+@numpy_names
+def argmin(input, dim=None, keepdim: bool = False) -> Tensor:
+    """The index of the smallest element, along ``dim`` or of the flattened tensor; the first of ties."""
+    return _arg(np.argmin, input, dim, keepdim)
+
+
+@numpy_names
+def any(input, dim=None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true, over ``dim`` or in all."""
+    x = raw(input)
+    return wrap(np.asarray(np.any(x, axis=axes_of(dim, x.ndim), keepdims=bool(keepdim))))
+
+
+@numpy_names
+def all(input, dim=None, keepdim: bool = False) -> Tensor:
+    """Whether every element is true, over ``dim`` or in all."""
+    x = raw(input)
+    return wrap(np.asarray(np.all(x, axis=axes_of(dim, x.ndim), keepdims=bool(keepdim))))
+
+
+@primitive(r"\ln \sum_i e^{x_i}", name="logsumexp")
+def log_sum_exp(x, axes, keepdim):
+    """The logarithm of the sum of exponentials, shifted by the largest so that nothing overflows; -inf for rows of -inf."""
+    peak = np.maximum.reduce(x, axis=axes, keepdims=True)
+    with quiet(all="ignore"):
+        shift = np.where(np.isfinite(peak), peak, 0)
+        result = np.log(np.add.reduce(np.exp(x - shift), axis=axes, keepdims=True)) + shift
+    return result if keepdim else np.squeeze(result, axes) if axes else result
+
+
+def _log_sum_exp_rule(g, x, out, axes, keepdim):
+    peak = _spread(out, axes, keepdim)
+    return _spread(g, axes, keepdim) * np.where(peak == -math.inf, 0.0, np.exp(x - np.where(peak == -math.inf, 0.0, peak)))
+
+
+log_sum_exp.vjp(x=_log_sum_exp_rule)
+
+
+@numpy_names
+def logsumexp(input, dim, keepdim: bool = False) -> Tensor:
+    """log of the sum of exp over ``dim``, without overflow; the gradient of a row of -inf is 0."""
+    x = _tensor(input)
+    if x.dtype.kind != "f":
+        x = to(x, np.float32)
+    return log_sum_exp(x, axes_of(dim, x.ndim), bool(keepdim))
+
+
+@primitive(r"\sum_{j \le i} x_j", name="cumsum")
+def running_sum(x, axis):
+    """The running sum along a dimension."""
+    return np.cumsum(x, axis=axis)
+
+
+running_sum.vjp(x=lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis))
+
+
+@numpy_names
+def cumsum(input, dim: int, *, dtype=None) -> Tensor:
+    """The running sum along ``dim``."""
+    x = _tensor(input)
+    if dtype is not None or x.dtype.kind in "biu":
+        x = to(x, INT64 if dtype is None else as_dtype(dtype))
+    axis = axis_of(dim, x.ndim)
+    return running_sum(x, axis) if x.ndim else x.clone()
+
+
+@numpy_names
+def norm(input, p="fro", dim=None, keepdim: bool = False) -> Tensor:
+    """The p-norm of the elements over ``dim``, or of all of them. The gradient of the norm of a zero vector is 0.
+
+    Args:
+        p: "fro" or 2 (Euclidean), 1, 0 (how many are not zero), inf, -inf, or any other power.
+
+    Raises:
+        DTypeError: for integers.
+        UsageError: for an unknown ``p``.
+    """
+    x = _tensor(input)
+    _floating(x, "norm")
+    if p in ("fro", 2, None):
+        return euclidean_norm(x, axes_of(dim, x.ndim), bool(keepdim))
+    if isinstance(p, str):
+        raise UsageError(f"norm takes p='fro' or a number: got {p!r}")
+    size = absolute(x)
+    if p == math.inf:
+        return amax(size, dim, keepdim)
+    if p == -math.inf:
+        return amin(size, dim, keepdim)
+    if p == 0:
+        return sum(convert(wrap(x._data != 0), x.dtype), dim, keepdim)
+    if p == 1:
+        return sum(size, dim, keepdim)
+    return sum(size**p, dim, keepdim) ** (1 / p)
+
+
+@primitive(r"\sqrt{\sum_i x_i^2}", name="euclidean_norm")
+def euclidean_norm(x, axes, keepdim):
+    """The Euclidean norm; its gradient is x / norm, and 0 for a zero vector."""
+    return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=keepdim))
+
+
+def _euclidean_rule(g, x, out, axes, keepdim):
+    length = _spread(out, axes, keepdim)
+    return x * (_spread(g, axes, keepdim) * np.where(length == 0, 0.0, 1 / np.where(length == 0, 1.0, length)))
+
+
+euclidean_norm.vjp(x=_euclidean_rule)

@@ -1,0 +1,343 @@
+"""A primitive: a value, one gradient rule per argument, and a formula, stated together and once.
+
+    @primitive(r"a \\odot b", promote=True)
+    def mul(a, b):
+        return np.multiply(a, b)
+
+    mul.vjp(
+        a=lambda g, b: g * b,
+        b=lambda g, a: g * a,
+    )
+
+A rule names what it reads: ``g``, the upstream gradient; ``out``, the output; any argument; or ``<argument>_shape``, when its
+shape is enough. From these names the tape knows what to keep alive until the backward pass, and keeps nothing else. Rules are
+pure functions written in NumPy: on arrays they compute, on Tensors they record, and so the same rule gives the second
+derivative. Summing a broadcast gradient back to its input's shape and casting it to its input's dtype happen in the tape,
+never in a rule.
+
+A **fused** primitive has a forward in one kernel, one backward for all its arguments, and a ``reference``: the same function
+composed of plain primitives, which documents it, tests it, and runs in its place for second derivatives.
+
+    @fused(r"...", reference=layer_norm_reference)
+    def layer_norm(x, weight, bias, eps):
+        return out, kept              # whatever the backward wants to find again
+
+    @layer_norm.backward("x", "weight", "bias")
+    def _(g, x, weight, kept, needs):
+        return gx, gweight, gbias     # None where needs says False
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from operator import itemgetter
+from types import MethodType
+
+import numpy as np
+
+from . import aliasing
+from .errors import GraphError, UsageError
+from .promotion import FLOAT32, as_promoted
+from .tensor import Tensor
+
+REGISTRY: dict[str, Primitive] = {}  # every primitive by name: what tests, pictures and documentation walk through
+
+
+class State(threading.local):
+    """What the tape does in this thread. ``observers`` see every operation (anomaly detection, pictures) and are rare."""
+
+    recording = True
+    observers: tuple = ()
+
+
+state = State()
+_clock = aliasing.clock
+
+
+class Node:
+    """One recorded operation: which rules to run, what they read, and where their results go.
+
+    ``edges[i]`` is where the gradient of argument i flows: the Node that made it, a leaf Tensor, or None. ``seq`` is the time of
+    recording; a node's inputs are always older than itself, so descending ``seq`` is a topological order. A node never refers
+    to its own output tensor, so there is no reference cycle, and a graph dies with its last tensor.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "edges", "extra", "plan", "saved", "seq", "shape")
+
+    plan: Plan
+    saved: list | None  # None once a backward pass has consumed it
+    edges: list
+    shape: tuple  # of the output, and so of the gradient that arrives
+    dtype: np.dtype
+    seq: int
+    extra: dict | None  # hooks, a tensor that wants its gradient kept, the source line: seldom there
+
+    @property
+    def primitive(self) -> Primitive:
+        """The operation that this node recorded."""
+        return self.plan.primitive
+
+    @property
+    def name(self) -> str:
+        """The operation's name, as pictures and messages show it."""
+        return self.plan.primitive.name
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Plan:
+    """Which rules of a primitive run when a given set of its arguments requires gradients, and what these rules read.
+
+    Made once for each such set (a bit mask over the arguments) and looked up ever after.
+    """
+
+    __slots__ = ("names", "pick", "positions", "primitive", "reads", "rules", "shapes")
+
+    def __init__(self, primitive: Primitive, mask: int):
+        self.primitive = primitive
+        self.positions = [i for i in range(len(primitive.argnames)) if mask >> i & 1]
+        readers = primitive.readers_for(self.positions)
+        self.names = list(dict.fromkeys(name for _, _, names in readers for name in names))
+        # The values a recording can keep, in order: every argument, the output, the kernel's own keepsake, argument shapes.
+        self.shapes = tuple(
+            i for i, a in enumerate(primitive.argnames) if f"{a}_shape" in self.names and f"{a}_shape" not in primitive.argnames
+        )
+        available = [*primitive.argnames, "out", "kept", *(f"{primitive.argnames[i]}_shape" for i in self.shapes)]
+        indices = [available.index(name) for name in self.names]
+        if len(indices) == 1:
+            only = indices[0]
+            self.pick = lambda values: (values[only],)
+        else:
+            self.pick = itemgetter(*indices) if indices else _nothing
+        #: (argument position, rule, where in ``saved`` its values are)
+        self.rules = [(i, rule, [self.names.index(n) for n in names]) for i, rule, names in readers]
+        self.reads = frozenset(self.names)
+
+
+def _nothing(values):
+    return ()
+
+
+class Primitive:
+    """An operation that the tape can record. Made by :func:`primitive` or :func:`fused`; call it with tensors or arrays."""
+
+    def __init__(self, forward, formula: str, promote: bool | str, name: str | None = None):
+        self.forward = forward
+        self.formula = formula
+        self.promote = promote
+        self.name = name or forward.__name__.rstrip("_")
+        self.argnames = tuple(inspect.signature(forward).parameters)
+        self.rule_of: dict[str, tuple] = {}
+        self.plans: dict[int, Plan] = {}
+        self.__doc__ = forward.__doc__
+        self.__name__ = self.name
+        self.__module__ = forward.__module__
+        REGISTRY[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}: {self.formula}>"
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else MethodType(self, instance)  # so that x.exp() works as for a function
+
+    def vjp(self, **rules) -> None:
+        """State the rule of each differentiable argument: ``argument=lambda g, ...: gradient`` (vector-Jacobian product)."""
+        for argument, rule in rules.items():
+            if argument not in self.argnames:
+                raise UsageError(f"{self.name} has no argument {argument!r}: its arguments are {', '.join(self.argnames)}")
+            self.rule_of[argument] = (rule, self._reads(rule))
+
+    def _reads(self, rule) -> tuple[str, ...]:
+        first, *names = inspect.signature(rule).parameters
+        if first != "g":
+            raise UsageError(f"a rule of {self.name} takes the upstream gradient g first: got {first!r}")
+        known = {*self.argnames, "out", "kept", *(f"{a}_shape" for a in self.argnames)}
+        for name in names:
+            if name not in known and name != "needs":
+                raise UsageError(f"a rule of {self.name} reads {name!r}, which is neither g, out, nor one of {self.argnames}")
+        return tuple(names)
+
+    def readers_for(self, positions):
+        """(position, rule, names it reads) for each of the arguments that require a gradient."""
+        readers = []
+        for i in positions:
+            argument = self.argnames[i]
+            if argument not in self.rule_of:
+                raise GraphError(f"{self.name} has no gradient rule for its argument {argument!r}: pass it detached")
+            readers.append((i, *self.rule_of[argument]))
+        return readers
+
+    def __call__(self, *args):
+        raw = [a._data if isinstance(a, Tensor) else a for a in args]
+        out = self.forward(*raw)
+        if self.promote and out.dtype is not FLOAT32:  # float32 is always right; anything else follows PyTorch's table
+            out, raw = as_promoted(self.forward, raw, out, self.promote)
+        return self.finish(args, raw, out, None)
+
+    def finish(self, args, raw, out, kept):
+        """Wrap ``out`` in a Tensor, recorded on the tape where an argument requires gradients."""
+        result = Tensor.__new__(Tensor)
+        result._data = out
+        result._grad = result._node = result._hooks = None
+        result._requires_grad = False
+        if state.recording:
+            mask = 0
+            edges = []
+            bit = 1
+            for a in args:
+                if isinstance(a, Tensor) and a._requires_grad:
+                    mask += bit
+                    edges.append(a._node or a)
+                else:
+                    edges.append(None)
+                bit += bit
+            if mask:
+                result._requires_grad = True
+                result._node = self.record(mask, edges, raw, out, kept)
+                if aliasing.written or aliasing.exposed:
+                    aliasing.on_record(result._node, args)
+        if state.observers:
+            for observer in state.observers:
+                observer.on_forward(self, args, result)
+        return result
+
+    def record(self, mask, edges, raw, out, kept):
+        """A Node holding just what the rules of the arguments in ``mask`` read."""
+        plan = self.plans.get(mask)
+        if plan is None:
+            plan = self.plans[mask] = Plan(self, mask)
+        node = Node.__new__(Node)
+        node.plan = plan
+        node.edges = edges
+        node.extra = None
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.seq = next(_clock)
+        if plan.names:
+            if len(raw) < len(self.argnames):
+                raise UsageError(f"{self.name} takes its arguments in full here: {', '.join(self.argnames)}; got {len(raw)}")
+            node.saved = plan.pick([*raw, out, kept, *[np.shape(raw[i]) for i in plan.shapes]])
+        else:
+            node.saved = ()
+        return node
+
+    def on(self, *args):
+        """For use in rules: arrays give an array, any Tensor among the arguments gives a recorded Tensor."""
+        if any(isinstance(a, Tensor) for a in args):
+            return self(*args)
+        out = self.forward(*args)
+        return out
+
+    def gradients(self, node: Node, g):
+        """(argument position, gradient) for each argument of ``node`` that wants one, on plain arrays."""
+        saved = node.saved
+        for i, rule, reads in node.plan.rules:
+            yield i, rule(g, *[saved[k] for k in reads]) if reads else rule(g)
+
+    def gradients_on_tape(self, node: Node, g: Tensor, stand_in):
+        """The same on Tensors, recorded: ``stand_in(name, value)`` gives each saved value back as a Tensor of the graph."""
+        plan = node.plan
+        values = [stand_in(name, value) for name, value in zip(plan.names, node.saved or ())]
+        for i, rule, reads in plan.rules:
+            yield i, rule(g, *[values[k] for k in reads])
+
+
+class Fused(Primitive):
+    """A primitive with one kernel forward, one kernel backward, and a reference composed of plain primitives."""
+
+    def __init__(self, forward, formula: str, reference, name: str | None = None):
+        super().__init__(forward, formula, False, name)
+        self.reference = reference
+        self.differentiable: tuple[str, ...] = ()
+        self._backward = None
+        self._backward_reads: tuple[str, ...] = ()
+
+    def backward(self, *arguments: str):
+        """Decorator for the one function that gives the gradients of ``arguments``, in their order.
+
+        It reads by name, as a rule does, and may also read ``needs``: for each of ``arguments``, whether a gradient is wanted.
+        """
+
+        def register(function):
+            self.differentiable = arguments
+            self._backward = function
+            self._backward_reads = self._reads(function)
+            return function
+
+        return register
+
+    def readers_for(self, positions):
+        for i in positions:
+            if self.argnames[i] not in self.differentiable:
+                raise GraphError(f"{self.name} has no gradient for its argument {self.argnames[i]!r}: pass it detached")
+        names = tuple(n for n in self._backward_reads if n != "needs")
+        return [(positions[0], self._backward, names)]
+
+    def __call__(self, *args):
+        raw = [a._data if isinstance(a, Tensor) else a for a in args]
+        out, kept = self.forward(*raw)
+        return self.finish(args, raw, out, kept)
+
+    def on(self, *args):
+        if any(isinstance(a, Tensor) for a in args):
+            return self(*args)
+        return self.forward(*args)[0]
+
+    def gradients(self, node: Node, g):
+        plan = node.plan
+        values = dict(zip(plan.names, node.saved))
+        wanted = {self.argnames[i] for i in plan.positions}
+        if "needs" in self._backward_reads:
+            values["needs"] = tuple(a in wanted for a in self.differentiable)
+        results = self._backward(g, *[values[n] for n in self._backward_reads])
+        for argument, gradient in zip(self.differentiable, results):
+            if argument in wanted:
+                yield self.argnames.index(argument), gradient
+
+    def record(self, mask, edges, raw, out, kept):
+        node = super().record(mask, edges, raw, out, kept)
+        node.extra = {"args": raw}  # the reference needs them all, should someone ask for a second derivative
+        return node
+
+    def gradients_on_tape(self, node: Node, g: Tensor, stand_in):
+        from .autograd import enable_grad, grad
+
+        plan = node.plan
+        with enable_grad():
+            args = list(node.extra["args"])
+            for i in plan.positions:  # a stand-in of its own for each argument, even where one tensor is passed twice
+                args[i] = identity(stand_in(self.argnames[i], args[i]))
+            value = self.reference(*args)
+            inputs = [args[i] for i in plan.positions]
+            results = grad(value, inputs, g, create_graph=True, allow_unused=True)
+        yield from zip(plan.positions, results)
+
+
+def primitive(formula: str, *, promote: bool | str = False, name: str | None = None):
+    """Decorator: make a recorded operation out of a function on NumPy arrays.
+
+    Args:
+        formula: what it computes, in LaTeX; pictures and messages show it.
+        promote: True where the operands follow PyTorch's type promotion (elementwise arithmetic); "float" where integers
+            become float32 besides (exp, division).
+        name: the public name, where it is not the function's own.
+
+    The function must return a new array or a view, never write to its arguments, and take its arguments by position.
+    """
+    return lambda forward: Primitive(forward, formula, promote, name)
+
+
+def fused(formula: str, *, reference, name: str | None = None):
+    """Decorator: make a fused operation out of a function that returns ``(out, kept)``; see the module's docstring."""
+    return lambda forward: Fused(forward, formula, reference, name)
+
+
+@primitive(r"x")
+def identity(x):
+    """The same values under a node of their own."""
+    return x.view() if isinstance(x, np.ndarray) else x
+
+
+identity.vjp(x=lambda g: g)
