@@ -3,7 +3,11 @@
 import numpy as _np
 
 from . import errors
+from .anomaly import detect_anomaly
 from .autograd import backward, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from .checkpointing import checkpoint
+from .derivatives import hessian, jacobian, jvp, vjp
+from .gradcheck import gradcheck, gradgradcheck
 from .ops import *  # noqa: F403 - every public operation
 from .primitive import REGISTRY, fused, primitive
 from .tensor import Tensor, tensor

@@ -271,7 +271,7 @@ def backward(tensors, gradients=None, retain_graph: bool | None = None, create_g
             )
     roots = [(_place(t), _seed(t, g, create_graph)) for t, g in zip(outputs, seeds, strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
-    with set_grad_enabled(create_graph):
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
         results = _run(roots, retain, create_graph)
         handed = {id(g) for _, g in roots}
         for leaf, g in results.items():
@@ -322,7 +322,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     roots = [(_place(t), _seed(t, g, create_graph)) for t, g in zip(outputs, grad_outputs, strict=True)]
     targets = {_place(t) for t in inputs}
     retain = create_graph if retain_graph is None else retain_graph
-    with set_grad_enabled(create_graph):
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
         results = _run(roots, retain, create_graph, targets)
         found = []
         for i, t in enumerate(inputs):

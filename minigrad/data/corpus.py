@@ -146,7 +146,7 @@ def _columns(path: str | PathLike, columns: tuple[int, int]) -> tuple[list[str],
             f"the source's and the target's column are two different numbers from 0 on: got {columns[0]} and {columns[1]}"
         )
     rows = [line.split("\t") for line in read_lines(path)]
-    filled = [(number, row) for number, row in enumerate(rows, 1) if row != [""]]
+    filled = [(number, row) for number, row in enumerate(rows, 1) if "".join(row).strip()]
     needed = max(columns) + 1
     number, row = filled[0]
     if len(row) < needed:
@@ -158,8 +158,8 @@ def _columns(path: str | PathLike, columns: tuple[int, int]) -> tuple[list[str],
         if len(row) < needed:
             text = _shortened("\t".join(row))
             raise DataError(f"line {number} of {path} has {len(row)} column(s) where column {needed - 1} is wanted: {text!r}")
-    empty = [""] * needed  # a blank row is a pair without text: skipped, and counted, with the others
-    rows = [empty if row == [""] else row for row in rows]
+    blank = [""] * needed  # stands for a shorter row, which has no text: skipped, and counted, with the other empty ones
+    rows = [row if len(row) >= needed else blank for row in rows]
     return [row[columns[0]] for row in rows], [row[columns[1]] for row in rows]
 
 

@@ -8,7 +8,7 @@ from numba import prange
 
 from minigrad.kernels.jit import chunk_count, core, driver
 
-PER_CHUNK = 32_768  # elements below which a second thread does not pay
+PER_CHUNK = 131_072  # elements below which a second thread does not pay
 BLOCK = 64  # rows summed together, see sum_rows
 
 

@@ -60,8 +60,8 @@ def cross_entropy_backward(logits, lse, targets, row_scale, weight=None, ignore_
         out: where to write the result, the logits themselves included.
     """
     rows, out = len(logits), np.empty_like(logits) if out is None else out
-    smoothing, copy = logits.dtype.type(label_smoothing), out is not logits
-    args = logits, lse, targets, row_scale, _weights(weight, logits), ignore_index, smoothing, out, copy
+    smoothing, in_place = logits.dtype.type(label_smoothing), out is logits
+    args = logits, lse, targets, row_scale, _weights(weight, logits), ignore_index, smoothing, out, in_place
     chunks = chunk_count(logits.size, PER_CHUNK)
     if chunks == 1:
         _backward(*args, 0, rows)
@@ -71,7 +71,7 @@ def cross_entropy_backward(logits, lse, targets, row_scale, weight=None, ignore_
 
 
 def _weights(weight, logits):
-    return np.empty(0, logits.dtype) if weight is None else weight
+    return np.ones(logits.shape[1], logits.dtype) if weight is None else weight
 
 
 @summing_core
@@ -83,21 +83,13 @@ def _forward(logits, targets, weight, ignore_index, smoothing, loss, lse, start,
         if target == ignore_index:
             loss[i] = 0
             continue
-        row = logits[i]
-        top, log_total = log_sum_exp(row)
-        lse[i, 0] = top
-        lse[i, 1] = log_total
-        loss[i] = (one - smoothing) * _surprise(row[target], top, log_total)
-        if weight.size > 0:
-            loss[i] *= weight[target]
+        top, log_total = log_sum_exp(logits, i)
+        lse[i, 0], lse[i, 1] = top, log_total
+        loss[i] = (one - smoothing) * weight[target] * _surprise(logits[i, target], top, log_total)
         if smoothing > 0:
             spread = logits.dtype.type(0)
-            if weight.size > 0:
-                for j in range(classes):
-                    spread += weight[j] * _surprise(row[j], top, log_total)
-            else:
-                for j in range(classes):
-                    spread += _surprise(row[j], top, log_total)
+            for j in range(classes):
+                spread += weight[j] * _surprise(logits[i, j], top, log_total)
             loss[i] += smoothing / logits.dtype.type(classes) * spread
 
 
@@ -110,46 +102,40 @@ def _forward_chunks(logits, targets, weight, ignore_index, smoothing, loss, lse,
 
 
 @summing_core
-def _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, start, stop):
+def _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, in_place, start, stop):
     classes = logits.shape[1]
     one = logits.dtype.type(1)
-    spread = smoothing / logits.dtype.type(classes)
-    weight_sum = logits.dtype.type(classes)
-    if weight.size > 0:
-        weight_sum = logits.dtype.type(0)
-        for j in range(classes):
-            weight_sum += weight[j]
+    weight_sum = logits.dtype.type(0)
+    for j in range(classes):
+        weight_sum += weight[j]
     for i in range(start, stop):
-        row, target = out[i], targets[i]
+        target = targets[i]
         if target == ignore_index:
             for j in range(classes):
-                row[j] = 0
+                out[i, j] = 0
             continue
-        if copy:
-            source = logits[i]
+        top, log_total = lse[i, 0], lse[i, 1]
+        hit = row_scale[i] * (one - smoothing) * weight[target]
+        spread = row_scale[i] * smoothing / logits.dtype.type(classes)
+        factor = hit + spread * weight_sum
+        if in_place:  # on one array alone, or LLVM would find an overlap and run the loop one element at a time
             for j in range(classes):
-                row[j] = source[j]
-        scale, top, log_total = row_scale[i], lse[i, 0], lse[i, 1]
-        hit = scale * (one - smoothing)
-        if weight.size > 0:
-            hit *= weight[target]
-        uniform = scale * spread
-        factor = hit + uniform * weight_sum
-        if weight.size > 0:
-            for j in range(classes):
-                row[j] = factor * exp(-_surprise(row[j], top, log_total)) - uniform * weight[j]
+                out[i, j] = factor * exp(-_surprise(out[i, j], top, log_total))
         else:
             for j in range(classes):
-                row[j] = factor * exp(-_surprise(row[j], top, log_total)) - uniform
-        row[target] -= hit
+                out[i, j] = factor * exp(-_surprise(logits[i, j], top, log_total))
+        if smoothing > 0:
+            for j in range(classes):
+                out[i, j] -= spread * weight[j]
+        out[i, target] -= hit
 
 
 @driver
-def _backward_chunks(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, chunks):
+def _backward_chunks(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, in_place, chunks):
     rows = len(logits)
     for c in prange(chunks):
         first, last = c * rows // chunks, (c + 1) * rows // chunks
-        _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, copy, first, last)
+        _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, in_place, first, last)
 
 
 @core

@@ -41,7 +41,7 @@ def dropout(x, p: float, seed: int, offset: int):
     scale = x.dtype.type(1 / (1 - p))
     blocks = -(-x.size // BLOCK)
     chunks = chunk_count(x.size, PER_CHUNK)
-    words = np.uint64(seed & MASK64), np.uint64(offset & MASK64)
+    words = np.uint64(int(seed) & MASK64), np.uint64(int(offset) & MASK64)
     with np.errstate(over="ignore"):  # only NumPy's scalars, in use when the JIT is off, warn of arithmetic modulo 2^64
         if chunks == 1:
             _dropout(x, np.uint32(threshold), scale, *words, out, 0, blocks)

@@ -2,6 +2,9 @@
 
 A kernel is a *core*, a plain loop over a range of rows, and a thin *driver*, a ``prange`` over such ranges. Small inputs call
 the core at once: entering a parallel region costs some microseconds, and compiling the driver three times what the core does.
+
+Numba's cache on disk recompiles a kernel when the file that defines it changes, and knows nothing of this one: after a change
+of the options here, remove ``__pycache__``.
 """
 
 import numba
@@ -29,7 +32,7 @@ core = numba.njit(cache=True, error_model="numpy")
 summing_core = numba.njit(cache=True, error_model="numpy", fastmath=SAFE_MATH)
 """Decorator of a core that sums along its inner loop, which vector lanes can share only if the sum may be reordered."""
 
-driver = numba.njit(cache=True, error_model="numpy", parallel=PRANGE_ONLY)
+driver = numba.njit(cache=True, error_model="numpy", parallel=PRANGE_ONLY)  # pyright: ignore[reportArgumentType]
 """Decorator of a ``prange`` over calls of a core."""
 
 

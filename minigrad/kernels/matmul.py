@@ -33,8 +33,8 @@ from minigrad.kernels import threads  # noqa: F401  # reads MINIGRAD_NUM_THREADS
 from minigrad.kernels.microkernel import address, call, copy_lanes, sizes, tile, tile_shape, transpose_lanes, vector_bytes
 
 DEPTH_BLOCK = 256
-ROW_BLOCK = 192
-COLUMN_BLOCK = 1024
+ROW_BLOCK = 384
+COLUMN_BLOCK = 512
 _SLACK = 1024  # elements behind the last panel that whole vectors may overwrite
 _SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements per thread
 
@@ -194,7 +194,7 @@ def _describe(jobs, a, b, c, add, scratch, tile_shape, threads):
                 cost = rows * cols / 32 + _PACKING * (rows + cols)
                 if cost < least:
                     least, job.row_parts, job.col_parts = cost, row_parts, threads // row_parts
-    job.pack_a = job.cols >= 8 * tile_cols
+    job.pack_a = job.cols >= 16 * tile_cols and job.a_row % 4096 == 0
     return threads
 
 

@@ -13,7 +13,7 @@ from numba import prange
 from minigrad.kernels.bias import sum_rows
 from minigrad.kernels.jit import chunk_count, driver, summing_core
 
-PER_CHUNK = 16_384  # elements below which a second thread does not pay
+PER_CHUNK = 32_768  # elements below which a second thread does not pay
 BLOCK = 64  # rows whose parameter gradients are summed together; fixed, so the bits do not depend on the thread count
 
 

@@ -9,7 +9,7 @@ from numba import prange
 
 from minigrad.kernels.jit import chunk_count, core, driver, summing_core
 
-PER_CHUNK = 32_768  # elements below which a second thread does not pay
+PER_CHUNK = 65_536  # elements below which a second thread does not pay
 BLOCK = 65_536  # elements whose squares are summed together; fixed, so the bits do not depend on the thread count
 
 

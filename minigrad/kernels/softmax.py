@@ -25,6 +25,8 @@ def softmax(x, out=None):
     A row of nothing but -inf gives NaN, as does a row that holds NaN or +inf.
     """
     out = np.empty_like(x) if out is None else out
+    if x.size == 0:
+        return out
     _run_softmax(x, out, _NO_MASK, (0, 0, 0), (1, 1), 1.0, False, False)
     return out
 
@@ -45,6 +47,10 @@ def masked_softmax(scores, mask=None, scale=1.0, causal=False, out=None):
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     out = np.empty_like(scores) if out is None else out
+    if scores.size == 0:
+        return out
+    if not scale > 0:  # the kernel scales after it has subtracted the maximum, which only a positive factor leaves the maximum
+        scores, scale = scores * scores.dtype.type(scale), 1.0
     heads, queries, keys = (1, 1, *scores.shape)[-3:]
     if mask is None:
         mask, strides = _NO_MASK, (0, 0, 0)
@@ -65,12 +71,12 @@ def softmax_backward(g, y, scale=1.0, out=None):
         out: where to write the result, ``g`` itself included.
     """
     out = np.empty_like(g) if out is None else out
-    copy, scale, rows = out is not g, g.dtype.type(scale), len(g)
+    in_place, scale, rows = out is g, g.dtype.type(scale), len(g)
     chunks = chunk_count(g.size, PER_CHUNK)
     if chunks == 1:
-        _softmax_backward(g, y, out, copy, scale, 0, rows)
+        _softmax_backward(g, y, out, in_place, scale, 0, rows)
     else:
-        _softmax_backward_chunks(g, y, out, copy, scale, chunks)
+        _softmax_backward_chunks(g, y, out, in_place, scale, chunks)
     return out
 
 
@@ -79,9 +85,9 @@ def log_softmax(x, out=None):
     out = np.empty_like(x) if out is None else out
     chunks = chunk_count(x.size, PER_CHUNK)
     if chunks == 1:
-        _log_softmax(x, out, out is not x, 0, len(x))
+        _log_softmax(x, out, out is x, 0, len(x))
     else:
-        _log_softmax_chunks(x, out, out is not x, chunks)
+        _log_softmax_chunks(x, out, out is x, chunks)
     return out
 
 
@@ -96,9 +102,9 @@ def log_softmax_backward(g, y, out=None):
     out = np.empty_like(g) if out is None else out
     chunks = chunk_count(g.size, PER_CHUNK)
     if chunks == 1:
-        _log_softmax_backward(g, y, out, out is not g, 0, len(g))
+        _log_softmax_backward(g, y, out, out is g, 0, len(g))
     else:
-        _log_softmax_backward_chunks(g, y, out, out is not g, chunks)
+        _log_softmax_backward_chunks(g, y, out, out is g, chunks)
     return out
 
 
@@ -116,9 +122,7 @@ def _mask_rows(mask, shape):
 
 
 def _run_softmax(x, out, mask, strides, groups, scale, causal, zero_if_empty):
-    if x.size == 0:
-        return
-    args = x, out, out is not x, mask, strides, groups, x.dtype.type(scale), causal, zero_if_empty
+    args = x, out, out is x, mask, strides, groups, x.dtype.type(scale), causal, zero_if_empty
     chunks = chunk_count(x.size, PER_CHUNK)
     if chunks == 1:
         _softmax(*args, 0, len(x))
@@ -126,140 +130,141 @@ def _run_softmax(x, out, mask, strides, groups, scale, causal, zero_if_empty):
         _softmax_chunks(*args, chunks)
 
 
-# In the cores, ``copy`` tells that ``out`` does not hold the input yet. They then work on ``out`` alone: had a loop two names
-# for one array, LLVM would find an overlap and run it one element at a time. Rows are sliced before the loop, which spares it
-# the test for negative indices.
+# A core that may write over its input, told so by ``in_place``, then works on ``out`` alone: had its loop two names for one
+# array, LLVM would find an overlap and run it one element at a time. Rows are indexed, not sliced: Numba counts the references
+# to a slice, which takes longer than a short row.
 
 
 @summing_core
-def _softmax(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, start, stop):
+def _softmax(x, out, in_place, mask, strides, groups, scale, causal, zero_if_empty, start, stop):
     n = x.shape[1]
     heads, queries = groups
     inf = x.dtype.type(np.inf)
+    hiding = causal or mask.size > 0
+    batch, head, query = start // (heads * queries), start // queries % heads, start % queries
     flat = out.reshape(out.size)
     step = 1 + TILE // n
     for first in range(start, stop, step):
         last = min(stop, first + step)
+        if hiding:
+            for i in range(first, last):
+                if not in_place:
+                    for j in range(n):
+                        out[i, j] = x[i, j]
+                if mask.size > 0:
+                    r = batch * strides[0] + head * strides[1] + query * strides[2]
+                    for j in range(n):
+                        out[i, j] = out[i, j] if mask[r, j] else -inf
+                if causal:
+                    for j in range(n):
+                        out[i, j] = out[i, j] if j <= query else -inf
+                query += 1  # three divisions a row would take longer than a short row
+                if query == queries:
+                    query, head = 0, head + 1
+                    if head == heads:
+                        head, batch = 0, batch + 1
         for i in range(first, last):
-            row = out[i]
-            if copy:
-                xi = x[i]
-                for j in range(n):
-                    row[j] = xi[j]
-            query = i % queries
-            if mask.size == 0:
-                for j in range(n):
-                    row[j] *= scale
-            else:
-                batch, head = i // (heads * queries), i // queries % heads
-                allowed = mask[batch * strides[0] + head * strides[1] + query * strides[2]]
-                for j in range(n):
-                    row[j] = row[j] * scale if allowed[j] else -inf
-            if causal:
-                future = row[query + 1 :]
-                for j in range(len(future)):
-                    future[j] = -inf
-            top = row_max(row)
+            top = row_max(out, i) if hiding else row_max(x, i)
             if zero_if_empty and top == -inf:
                 top = x.dtype.type(0)  # exp(-inf - 0) is 0, exp(-inf + inf) would be NaN
-            for j in range(n):
-                row[j] -= top
+            if hiding or in_place:
+                for j in range(n):
+                    out[i, j] = (out[i, j] - top) * scale
+            else:
+                for j in range(n):
+                    out[i, j] = (x[i, j] - top) * scale
         tile = flat[first * n : last * n]
         for j in range(len(tile)):
             tile[j] = exp(tile[j])
         for i in range(first, last):
-            row = out[i]
             total = x.dtype.type(0)
             for j in range(n):
-                total += row[j]
+                total += out[i, j]
             factor = total if total == 0 else 1 / total
             for j in range(n):
-                row[j] *= factor
+                out[i, j] *= factor
 
 
 @driver
-def _softmax_chunks(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, chunks):
+def _softmax_chunks(x, out, in_place, mask, strides, groups, scale, causal, zero_if_empty, chunks):
     rows = len(x)
     for c in prange(chunks):
         first, last = c * rows // chunks, (c + 1) * rows // chunks
-        _softmax(x, out, copy, mask, strides, groups, scale, causal, zero_if_empty, first, last)
+        _softmax(x, out, in_place, mask, strides, groups, scale, causal, zero_if_empty, first, last)
 
 
 @summing_core
-def _softmax_backward(g, y, out, copy, scale, start, stop):
+def _softmax_backward(g, y, out, in_place, scale, start, stop):
     n = g.shape[1]
     for i in range(start, stop):
-        row, yi = out[i], y[i]
-        if copy:
-            gi = g[i]
-            for j in range(n):
-                row[j] = gi[j]
         dot = g.dtype.type(0)
         for j in range(n):
-            dot += row[j] * yi[j]
-        for j in range(n):
-            row[j] = scale * yi[j] * (row[j] - dot)
+            dot += g[i, j] * y[i, j]
+        if in_place:
+            for j in range(n):
+                out[i, j] = scale * y[i, j] * (out[i, j] - dot)
+        else:
+            for j in range(n):
+                out[i, j] = scale * y[i, j] * (g[i, j] - dot)
 
 
 @driver
-def _softmax_backward_chunks(g, y, out, copy, scale, chunks):
+def _softmax_backward_chunks(g, y, out, in_place, scale, chunks):
     rows = len(g)
     for c in prange(chunks):
-        _softmax_backward(g, y, out, copy, scale, c * rows // chunks, (c + 1) * rows // chunks)
+        _softmax_backward(g, y, out, in_place, scale, c * rows // chunks, (c + 1) * rows // chunks)
 
 
 @core
-def _log_softmax(x, out, copy, start, stop):
+def _log_softmax(x, out, in_place, start, stop):
     n = x.shape[1]
     for i in range(start, stop):
-        row = out[i]
-        if copy:
-            xi = x[i]
+        top, log_total = log_sum_exp(x, i)
+        if in_place:
             for j in range(n):
-                row[j] = xi[j]
-        top, log_total = log_sum_exp(row)
-        for j in range(n):
-            row[j] = row[j] - top - log_total
+                out[i, j] = out[i, j] - top - log_total
+        else:
+            for j in range(n):
+                out[i, j] = x[i, j] - top - log_total
 
 
 @driver
-def _log_softmax_chunks(x, out, copy, chunks):
+def _log_softmax_chunks(x, out, in_place, chunks):
     rows = len(x)
     for c in prange(chunks):
-        _log_softmax(x, out, copy, c * rows // chunks, (c + 1) * rows // chunks)
+        _log_softmax(x, out, in_place, c * rows // chunks, (c + 1) * rows // chunks)
 
 
 @summing_core
-def _log_softmax_backward(g, y, out, copy, start, stop):
+def _log_softmax_backward(g, y, out, in_place, start, stop):
     n = g.shape[1]
     for i in range(start, stop):
-        row, yi = out[i], y[i]
         total = g.dtype.type(0)
-        if copy:
-            gi = g[i]
+        for j in range(n):
+            total += g[i, j]
+        if in_place:
             for j in range(n):
-                row[j] = gi[j]
-        for j in range(n):
-            total += row[j]
-        for j in range(n):
-            row[j] -= exp(yi[j]) * total
+                out[i, j] -= exp(y[i, j]) * total
+        else:
+            for j in range(n):
+                out[i, j] = g[i, j] - exp(y[i, j]) * total
 
 
 @driver
-def _log_softmax_backward_chunks(g, y, out, copy, chunks):
+def _log_softmax_backward_chunks(g, y, out, in_place, chunks):
     rows = len(g)
     for c in prange(chunks):
-        _log_softmax_backward(g, y, out, copy, c * rows // chunks, (c + 1) * rows // chunks)
+        _log_softmax_backward(g, y, out, in_place, c * rows // chunks, (c + 1) * rows // chunks)
 
 
 @summing_core
-def log_sum_exp(row):
-    """Return ``(m, s)`` with ``log(sum(exp(row))) = m + s``: the maximum of the row, and ``log(sum(exp(row - m)))``.
+def log_sum_exp(x, i):
+    """Return ``(m, s)`` with ``log(sum(exp(x[i]))) = m + s``: the maximum of the row, and ``log(sum(exp(x[i] - m)))``.
 
     They stay apart because ``x - m`` is exact where ``m + s`` would round: logits near 10^4 keep their digits.
     """
-    top = row_max(row)
-    total = row.dtype.type(0)
-    for j in range(len(row)):
-        total += exp(row[j] - top)
+    top = row_max(x, i)
+    total = x.dtype.type(0)
+    for j in range(x.shape[1]):
+        total += exp(x[i, j] - top)
     return top, np.log(total)

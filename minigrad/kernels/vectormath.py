@@ -25,12 +25,12 @@ def exp(x):
         return np.exp(x)
 
 
-def row_max(row):
-    """Return the largest element of a row, -inf for an empty one.
+def row_max(x, i):
+    """Return the largest element of ``x[i]``, -inf if it has none.
 
     A row with NaN gives NaN or the largest of the rest, by the sign of the NaN: who reads on must let the NaN through too.
     """
-    return np.max(row, initial=-np.inf)
+    return np.max(x[i], initial=-np.inf)
 
 
 def _exp_float32(x):
@@ -79,20 +79,20 @@ def _exp_float64(x):  # as _exp_float32, step by step
     return p * low * high
 
 
-def _row_max_float32(row):
+def _row_max_float32(x, i):
     # LLVM keeps a float maximum sequential, since it cannot reorder NaN. The bits of a float order as an integer once those
     # below the sign are flipped where the sign is set; the flip undoes itself.
     best = np.int32(-0x7F800001)  # -inf
-    for j in range(row.shape[0]):
-        bits = np.float32(row[j]).view(np.int32)
+    for j in range(x.shape[1]):
+        bits = np.float32(x[i, j]).view(np.int32)
         best = np.int32(max(best, np.int32(bits ^ (np.int32(bits >> 31) & 0x7FFFFFFF))))
     return np.int32(best ^ (np.int32(best >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
-def _row_max_float64(row):
+def _row_max_float64(x, i):
     best = np.int64(-0x7FF0000000000001)
-    for j in range(row.shape[0]):
-        bits = np.float64(row[j]).view(np.int64)
+    for j in range(x.shape[1]):
+        bits = np.float64(x[i, j]).view(np.int64)
         best = max(best, bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF))
     return np.int64(best ^ ((best >> 63) & 0x7FFFFFFFFFFFFFFF)).view(np.float64)
 
@@ -103,5 +103,5 @@ def _exp(x):
 
 
 @overload(row_max, jit_options=_EXACT)
-def _row_max(row):
-    return {types.float32: _row_max_float32, types.float64: _row_max_float64}.get(row.dtype)
+def _row_max(x, i):
+    return {types.float32: _row_max_float32, types.float64: _row_max_float64}.get(x.dtype)

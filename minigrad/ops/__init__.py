@@ -4,6 +4,7 @@ import sys as _sys
 
 from ..methods import attach as _attach
 from ..tensor import Tensor as _Tensor, raw
+from .activation import log_softmax, relu, softmax
 from .arithmetic import (
     add,
     atan2,
@@ -94,7 +95,6 @@ from .indexing import (
     update_in_place,
 )
 from .linalg import addmm, bmm, cdist, diagonal, dot, einsum, matmul, mm, mv, outer, trace
-from .neural import log_softmax, relu, softmax
 from .random import (
     bernoulli,
     get_rng_state,

@@ -105,7 +105,7 @@ def test_pairs_without_text_or_too_long_are_skipped_and_counted(write):
 
 
 def test_blank_rows_are_skipped_and_counted(write):
-    pairs = read_pairs([write("text.tsv", "\na\tb\n\n\tc\n")])
+    pairs = read_pairs([write("text.tsv", "\na\tb\n  \n\tc\n")])
     assert list(pairs) == [("a", "b")]
     assert pairs.skipped == Skipped(empty=3)
 

@@ -104,6 +104,7 @@ def test_patterns_of_eight_are_equally_likely():
 
 def test_seeds_are_taken_modulo_two_to_the_64():
     np.testing.assert_array_equal(kept(0.5, -1, -2, 100), kept(0.5, 2**64 - 1, 2**64 - 2, 100))
+    np.testing.assert_array_equal(kept(0.5, np.int64(3), np.int64(-4), 100), kept(0.5, 3, -4, 100))
 
 
 def test_words_are_those_of_the_published_generator():

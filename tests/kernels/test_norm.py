@@ -4,7 +4,6 @@ import pytest
 
 from minigrad.kernels import norm
 
-DTYPES = [np.float32, np.float64]
 SHAPES = [(1, 1), (3, 5), (2, 33), (130, 7), (70, 64)]
 EPS = 1e-5
 
@@ -45,16 +44,17 @@ def tolerance(dtype):
     return {"rtol": 1e-5, "atol": 2e-6} if dtype == np.float32 else {"rtol": 1e-11, "atol": 1e-12}
 
 
-@pytest.fixture(params=["serial", "parallel"])
-def path(request, monkeypatch):
-    """Run a test along both paths, the parallel one forced upon small shapes."""
-    if request.param == "parallel":
+@pytest.fixture(params=["float32", "float64", "float32 parallel"])
+def dtype(request, monkeypatch):
+    """Each dtype along the serial path; float32 also along the parallel one, here forced upon small shapes."""
+    name, _, parallel = request.param.partition(" ")
+    if parallel:
         monkeypatch.setattr(norm, "PER_CHUNK", 1)
+    return np.dtype(name).type
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_layer_norm_agrees_with_its_formula(shape, dtype, path):
+def test_layer_norm_agrees_with_its_formula(shape, dtype):
     x, _, weight, bias = draw(shape, dtype)
     out, mean, rstd = norm.layer_norm(x, weight, bias, EPS)
     assert out.dtype == rstd.dtype == dtype
@@ -64,9 +64,8 @@ def test_layer_norm_agrees_with_its_formula(shape, dtype, path):
     np.testing.assert_allclose(rstd, 1 / np.sqrt(x.astype(np.float64).var(1) + EPS), **tolerance(dtype))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_rms_norm_agrees_with_its_formula(shape, dtype, path):
+def test_rms_norm_agrees_with_its_formula(shape, dtype):
     x, _, weight, _ = draw(shape, dtype)
     out, rrms = norm.rms_norm(x, weight, EPS)
     assert out.dtype == rrms.dtype == dtype
@@ -86,7 +85,7 @@ def test_no_weight_means_ones_and_no_bias_zeros():
         np.testing.assert_array_equal(a, b)
 
 
-def test_layer_norm_backward_agrees_with_finite_differences(path):
+def test_layer_norm_backward_agrees_with_finite_differences():
     x, g, weight, bias = draw((70, 3), np.float64)
     _, mean, rstd = norm.layer_norm(x, weight, bias, EPS)
     gradients = norm.layer_norm_backward(g, x, mean, rstd, weight)
@@ -95,7 +94,7 @@ def test_layer_norm_backward_agrees_with_finite_differences(path):
         np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_rms_norm_backward_agrees_with_finite_differences(path):
+def test_rms_norm_backward_agrees_with_finite_differences():
     x, g, weight, _ = draw((70, 3), np.float64)
     _, rrms = norm.rms_norm(x, weight, EPS)
     for gradient, argument in zip(norm.rms_norm_backward(g, x, rrms, weight), (x, weight)):
@@ -185,7 +184,6 @@ def test_no_rows():
     np.testing.assert_array_equal(norm.rms_norm_backward(x, x, norm.rms_norm(x, None, EPS)[1], None)[1], np.zeros(4))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 def test_torch_agrees(dtype):
     torch = pytest.importorskip("torch")
     x, g, weight, bias = draw((70, 24), dtype)

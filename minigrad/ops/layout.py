@@ -1,0 +1,51 @@
+"""What the kernels ask of their operands, settled in one place: dtype and memory layout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import DTypeError
+from ..promotion import FLOAT32, FLOAT64
+from ..tensor import Tensor, wrap
+
+
+def ready(x) -> np.ndarray:
+    """``x`` itself if it is contiguous and writable, else such a copy.
+
+    Numba compiles a kernel anew for read-only arrays and for other memory orders, which takes seconds; a copy takes less.
+    """
+    return x if x.flags.carray else np.array(x, order="C")
+
+
+def rows_along(x, axis: int):
+    """``x`` as contiguous rows along ``axis``, and the function that puts a result of that shape back."""
+    moved = np.moveaxis(x, axis, -1)
+    rows = ready(moved).reshape(-1, x.shape[axis])
+    return rows, lambda result: np.moveaxis(result.reshape(moved.shape), -1, axis)
+
+
+def floating(input, name: str) -> Tensor:
+    """``input`` as a tensor of float32 or float64, the dtypes that there are kernels for.
+
+    Raises:
+        DTypeError: if it has another dtype.
+    """
+    x = input if isinstance(input, Tensor) else wrap(np.asarray(input))
+    if x.dtype is not FLOAT32 and x.dtype != FLOAT64:
+        raise DTypeError(f"{name} needs a float32 or float64 tensor: got dtype {x.dtype}; use .float() first")
+    return x
+
+
+def one_dtype(name: str, x: Tensor, **others) -> None:
+    """Check that the operands named in ``others`` (tensors or None) have the dtype of ``x``.
+
+    Raises:
+        DTypeError: if one has another, or is no tensor.
+    """
+    for what, other in others.items():
+        if other is None or getattr(other, "dtype", None) is x.dtype:
+            continue
+        if not isinstance(other, (Tensor, np.ndarray, np.generic)):
+            raise DTypeError(f"{name} needs a tensor as {what}: got {type(other).__name__}")
+        if other.dtype != x.dtype:
+            raise DTypeError(f"{name} needs one dtype: got {x.dtype} and a {what} of {other.dtype}; convert one with .to()")

@@ -1,0 +1,205 @@
+"""Translation as a job: text in, text out, and how good it is. Any model that decodes token by token can be put in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..autograd import no_grad
+from ..data import ParallelText, Skipped, TextPairs, TokenBatches, Tokenizer, builtin_task, pad, read_pairs, train_tokenizer
+from ..data.vocabulary import EOS
+from ..decoding import Hypothesis, beam_search, greedy
+from ..errors import CheckpointError, UsageError
+from . import checkpoint
+from .loop import load_weights
+from .metrics import bleu, chrf, exact_match, perplexity
+from .rundir import RunDirectory
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass
+class Decoding:
+    """How to search for a translation.
+
+    Attributes:
+        beam: beginnings kept; 1 is greedy.
+        length_penalty: see :func:`minigrad.decoding.beam_search`.
+        n_best: translations for each sentence.
+        batch: sentences searched together.
+    """
+
+    beam: int = 5
+    length_penalty: float = 1.0
+    n_best: int = 1
+    batch: int = 64
+
+
+# -- data ---------------------------------------------------------------------------------------------------------------
+
+
+def read_split(options: dict[str, Any], split: str) -> TextPairs | None:
+    """The text of one split as the options say, or None if they name no files for it."""
+    paths = options.get(f"{split}_files")
+    if paths:
+        return read_pairs(paths, columns=tuple(options["columns"]))
+    if options.get("train_files"):
+        return None
+    return builtin_task(options["data"]).generate(split, options[f"{split}_size"], options["data_seed"])
+
+
+def make_tokenizer(options: dict[str, Any], pairs: TextPairs) -> Tokenizer:
+    """A tokenizer shared by both languages, trained on the training text."""
+    texts = [*pairs.sources, *pairs.targets]
+    return train_tokenizer(
+        options["tokens"], texts, size=options["vocab_size"], min_count=options["min_count"], lowercase=options["lowercase"]
+    )
+
+
+def hold_out(pairs: TextPairs, count: int, seed: int) -> tuple[TextPairs, TextPairs]:
+    """Training and validation text from one text: ``count`` pairs drawn at random, with no source on both sides."""
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    held = {pairs.sources[i] for i in order[:count]}
+    inside = [i for i in range(len(pairs)) if pairs.sources[i] in held]
+    outside = [i for i in range(len(pairs)) if pairs.sources[i] not in held]
+
+    def part(indices: list[int]) -> TextPairs:
+        return TextPairs([pairs.sources[i] for i in indices], [pairs.targets[i] for i in indices], Skipped())
+
+    return part(outside), part(inside)
+
+
+# -- translating --------------------------------------------------------------------------------------------------------
+
+
+def translate(model: Any, tokenizer: Tokenizer, texts: Sequence[str], how: Decoding) -> list[list[Hypothesis]]:
+    """Hypotheses for each text, best first, in the order of ``texts``; short sentences are searched with short ones."""
+    encoded = [np.array(ids, np.int64) for ids in tokenizer.encode_all(texts)]
+    results: list[list[Hypothesis]] = [[] for _ in texts]
+    order = sorted((i for i in range(len(texts)) if encoded[i].size), key=lambda i: encoded[i].size)
+    for start in range(0, len(order), how.batch):
+        rows = order[start : start + how.batch]
+        source = pad([encoded[i] for i in rows], last=EOS)
+        if how.beam == 1:
+            found = [[h] for h in greedy(model, source)]
+        else:
+            found = beam_search(model, source, beam_size=how.beam, length_penalty=how.length_penalty, n_best=how.n_best)
+        for i, hypotheses in zip(rows, found):
+            results[i] = hypotheses
+    return results
+
+
+def best_texts(tokenizer: Tokenizer, hypotheses: Iterable[list[Hypothesis]]) -> list[str]:
+    """The text of the best hypothesis of each sentence; empty where there is none."""
+    return [tokenizer.decode(found[0].tokens) if found else "" for found in hypotheses]
+
+
+@no_grad()
+def mean_loss(model: Any, text: ParallelText, max_tokens: int) -> float:
+    """The mean negative log-likelihood of the targets, in nats per token, without label smoothing."""
+    total = count = 0.0
+    for batch in TokenBatches(text, max_tokens, shuffle=False, keep_long=True).epoch():
+        loss, tokens = model.loss(batch, label_smoothing=0.0)
+        total += loss.item()
+        count += tokens
+    return total / count
+
+
+class Validation:
+    """What is measured while training: the loss on all of the validation text, translations of a part of it.
+
+    Args:
+        limit: how many sentences to translate, greedily.
+        tokenize: how BLEU cuts the text into tokens, "none" or "13a".
+        show: how many samples to return.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, text: ParallelText, *, max_tokens: int, limit: int, tokenize: str, show: int = 3):
+        self.model, self.tokenizer, self.text = model, tokenizer, text
+        self.max_tokens, self.limit, self.tokenize, self.show = max_tokens, limit, tokenize, show
+
+    def __call__(self) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
+        loss = mean_loss(self.model, self.text, self.max_tokens)
+        sources, references = self.text.text.sources[: self.limit], self.text.text.targets[: self.limit]
+        found = best_texts(self.tokenizer, translate(self.model, self.tokenizer, sources, Decoding(beam=1, batch=128)))
+        metrics = {
+            "valid_loss": loss,
+            "perplexity": perplexity(loss),
+            "bleu": bleu(found, references, tokenize=self.tokenize).score,
+            "exact_match": exact_match(found, references),
+        }
+        return metrics, list(zip(sources, references, found))[: self.show]
+
+
+def test(model: Any, tokenizer: Tokenizer, pairs: TextPairs, how: Decoding, *, max_tokens: int, tokenize: str) -> tuple[dict, list[str]]:
+    """Translate ``pairs`` and measure: BLEU and chrF with their signatures, exact match, loss, perplexity, speed.
+
+    Returns:
+        (metrics, hypotheses).
+    """
+    text = ParallelText.encode(pairs, tokenizer)
+    loss = mean_loss(model, text, max_tokens)
+    started = time.perf_counter()
+    found = best_texts(tokenizer, translate(model, tokenizer, text.text.sources, how))
+    seconds = time.perf_counter() - started
+    references = text.text.targets
+    return {
+        "bleu": bleu(found, references, tokenize=tokenize),
+        "chrf": chrf(found, references),
+        "exact_match": exact_match(found, references),
+        "loss": loss,
+        "perplexity": perplexity(loss),
+        "sentences": len(found),
+        "sentences_per_second": len(found) / seconds,
+    }, found
+
+
+# -- runs ---------------------------------------------------------------------------------------------------------------
+
+
+def find_run(path: str | None, job: str) -> RunDirectory:
+    """The run at ``path``, or the newest one of this job under ``runs/``."""
+    from pathlib import Path
+
+    if path is not None:
+        return RunDirectory.open(path)
+    found = sorted(Path("runs").glob(f"{job}-*/config.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise CheckpointError(f"there is no run of {job} under runs/: train one first, or name one with --run")
+    return RunDirectory.open(found[-1].parent)
+
+
+def load_checkpoint(run: RunDirectory, which: str, model: Any) -> str:
+    """Put the weights of a checkpoint into ``model``: "best", "last", "averaged", a step number, or a file.
+
+    Returns:
+        the path, for the log.
+    """
+    path = run.checkpoint(int(which) if which.isdigit() else which) if not which.endswith(".safetensors") else which
+    arrays, _ = checkpoint.load(path)
+    load_weights(model, arrays, path)
+    return str(path)
+
+
+def average_checkpoints(run: RunDirectory, model: Any, count: int) -> int:
+    """Put the mean of the last ``count`` numbered checkpoints into ``model`` and save it as "averaged".
+
+    Returns:
+        how many there were.
+
+    Source:
+        Vaswani et al. 2017, section 6.1.
+    """
+    if count < 1:
+        raise UsageError(f"an average is over at least one checkpoint: got {count}")
+    paths = run.checkpoints()[-count:]
+    if not paths:
+        raise CheckpointError(f"{run.path} holds no numbered checkpoints to average: train with --keep")
+    arrays = checkpoint.average(paths, prefix="model.")
+    load_weights(model, arrays, paths[-1])
+    checkpoint.save(run.checkpoint("averaged"), arrays, {"averaged": [p.name for p in paths]})
+    return len(paths)
