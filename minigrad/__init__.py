@@ -2,7 +2,7 @@
 
 import numpy as _np
 
-from . import errors
+from . import errors, nn, optim
 from .anomaly import detect_anomaly
 from .autograd import backward, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from .checkpointing import checkpoint

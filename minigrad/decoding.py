@@ -140,7 +140,7 @@ def beam_search(
     totals = np.full((count, beam_size), -np.inf)
     totals[:, 0] = 0.0  # all beams of a sentence start alike, so only the first may branch
     tokens = np.full(count * beam_size, BOS)
-    for length in range(1, limit + 1):
+    for length in range(limit + 1):
         scores = log_probabilities(model.advance(state, tokens)).reshape(len(sentences), beam_size, -1)
         if length == limit:  # end here whatever comes
             for group, sentence in enumerate(sentences):

@@ -13,7 +13,7 @@ class ShapeError(MinigradError, RuntimeError, ValueError):
     """Shapes that an operation cannot combine."""
 
 
-class DimensionError(MinigradError, IndexError):
+class DimensionError(MinigradError, RuntimeError, IndexError):
     """A dimension or an index outside its range."""
 
 
@@ -47,5 +47,5 @@ class MissingExtraError(MinigradError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
 
 
-class UsageError(MinigradError, ValueError):
+class UsageError(MinigradError, RuntimeError, ValueError):
     """An argument or an option outside its rule."""

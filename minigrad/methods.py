@@ -19,8 +19,8 @@ METHODS = """
     isnan isinf isfinite to relu softmax log_softmax
     sum mean var std prod max min amax amin argmax argmin norm logsumexp cumsum any all
     matmul mm bmm mv dot outer addmm trace diagonal
-    reshape view transpose swapaxes permute expand expand_as broadcast_to squeeze unsqueeze flatten unflatten split chunk unbind
-    flip roll repeat tile tril triu contiguous clone
+    reshape reshape_as ravel view view_as transpose t swapaxes permute movedim moveaxis expand expand_as broadcast_to squeeze unsqueeze flatten unflatten split chunk unbind narrow
+    flip roll repeat repeat_interleave tile tril triu contiguous clone
     gather scatter_add index_select take_along_dim masked_select select topk sort argsort unique nonzero multinomial
 """.split()
 
@@ -205,12 +205,6 @@ class Methods:
     def element_size(self):
         """Bytes per element."""
         return self._data.itemsize
-
-    def repeat_interleave(self, repeats, dim=None) -> Tensor:
-        """Each element (or slice along ``dim``) repeated ``repeats`` times in a row."""
-        x = self.flatten() if dim is None else self
-        axis = 0 if dim is None else dim
-        return ops.index_select(x, axis, np.repeat(np.arange(x.shape[axis]), ops.raw(repeats)))
 
     @property
     def T(self) -> Tensor:

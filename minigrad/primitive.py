@@ -120,15 +120,31 @@ def _nothing(values):
     return ()
 
 
+def refusal(name: str, operands, error: Exception) -> Exception:
+    """What to raise where NumPy refused the ``operands`` of an elementwise operation with ``error``: the same in our words."""
+    if isinstance(error, MinigradError):
+        return error
+    for x in operands:
+        if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
+            return DTypeError(f"{name} takes tensors, arrays and numbers: got a {type(x).__name__}; use minigrad.tensor(...)")
+    if "broadcast" in str(error):
+        return ShapeError(f"{name} needs shapes that are equal from the last dimension on, or 1: {error}".strip())
+    if isinstance(error, OverflowError):
+        return DTypeError(f"{name} needs numbers that the tensor's dtype can hold: {error}; convert the tensor first")
+    return error
+
+
 class Primitive:
     """An operation that the tape can record. Made by :func:`primitive` or :func:`fused`; call it with tensors or arrays."""
 
-    def __init__(self, forward, formula: str, promote: bool | str, name: str | None = None):
+    def __init__(
+        self, forward, formula: str, promote: bool | str, name: str | None = None, argnames: tuple[str, ...] | None = None
+    ):
         self.forward = forward
         self.formula = formula
         self.promote = promote
         self.name = name or forward.__name__.rstrip("_")
-        self.argnames = tuple(inspect.signature(forward).parameters)
+        self.argnames = argnames or tuple(inspect.signature(forward).parameters)
         self.rule_of: dict[str, tuple] = {}
         self.plans: dict[int, Plan] = {}
         self.__doc__ = forward.__doc__
@@ -171,9 +187,12 @@ class Primitive:
 
     def __call__(self, *args):
         raw = [a._data if isinstance(a, Tensor) else a for a in args]
-        out = self.forward(*raw)
-        if self.promote and out.dtype is not FLOAT32:  # float32 is always right; anything else follows PyTorch's table
-            out, raw = as_promoted(self.forward, raw, out, self.promote)
+        try:
+            out = self.forward(*raw)
+            if self.promote and out.dtype is not FLOAT32:  # float32 is always right; anything else follows PyTorch's table
+                out, raw = as_promoted(self.forward, raw, out, self.promote)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            raise refusal(self.name, raw if self.promote else [], error) from None
         return self.finish(args, raw, out, None)
 
     def finish(self, args, raw, out, kept):

@@ -85,11 +85,11 @@ def _forward(logits, targets, weight, ignore_index, smoothing, loss, lse, start,
             continue
         top, log_total = log_sum_exp(logits, i)
         lse[i, 0], lse[i, 1] = top, log_total
-        loss[i] = (one - smoothing) * weight[target] * _surprise(logits[i, target], top, log_total)
+        loss[i] = (smoothing - one) * weight[target] * _log_prob(logits[i, target], top, log_total)
         if smoothing > 0:
             spread = logits.dtype.type(0)
             for j in range(classes):
-                spread += weight[j] * _surprise(logits[i, j], top, log_total)
+                spread -= weight[j] * _log_prob(logits[i, j], top, log_total)
             loss[i] += smoothing / logits.dtype.type(classes) * spread
 
 
@@ -120,10 +120,10 @@ def _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, 
         factor = hit + spread * weight_sum
         if in_place:  # on one array alone, or LLVM would find an overlap and run the loop one element at a time
             for j in range(classes):
-                out[i, j] = factor * exp(-_surprise(out[i, j], top, log_total))
+                out[i, j] = factor * exp(_log_prob(out[i, j], top, log_total))
         else:
             for j in range(classes):
-                out[i, j] = factor * exp(-_surprise(logits[i, j], top, log_total))
+                out[i, j] = factor * exp(_log_prob(logits[i, j], top, log_total))
         if smoothing > 0:
             for j in range(classes):
                 out[i, j] -= spread * weight[j]
@@ -139,6 +139,6 @@ def _backward_chunks(logits, lse, targets, row_scale, weight, ignore_index, smoo
 
 
 @core
-def _surprise(logit, top, log_total):
-    """Return -log p. The order matters: ``logit - top`` is exact where ``top + log_total`` would round."""
-    return log_total - (logit - top)
+def _log_prob(logit, top, log_total):
+    """The order matters: ``logit - top`` is exact where ``top + log_total`` would round."""
+    return (logit - top) - log_total

@@ -8,6 +8,7 @@ of the options here, remove ``__pycache__``.
 """
 
 import numba
+import numpy as np
 
 from minigrad.kernels.threads import get_num_threads
 
@@ -26,14 +27,21 @@ PRANGE_ONLY = {
 }
 """``parallel=`` without the passes that look for implicit parallelism: they find nothing here and double compilation."""
 
-core = numba.njit(cache=True, error_model="numpy")
-"""Decorator of a serial loop over a range of rows or elements."""
+core = numba.njit(cache=True, error_model="numpy", fastmath=False)
+"""Decorator of a serial loop over a range of rows or elements, whose arithmetic keeps its order.
+
+``fastmath=False`` is said aloud: without it, a function called from a summing core takes over the flags of its caller.
+"""
 
 summing_core = numba.njit(cache=True, error_model="numpy", fastmath=SAFE_MATH)
 """Decorator of a core that sums along its inner loop, which vector lanes can share only if the sum may be reordered."""
 
 driver = numba.njit(cache=True, error_model="numpy", parallel=PRANGE_ONLY)  # pyright: ignore[reportArgumentType]
 """Decorator of a ``prange`` over calls of a core."""
+
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    core = summing_core = driver = np.errstate(all="ignore")  # kernels read as plain Python are as silent as compiled ones
+
 
 
 def chunk_count(work: int, per_chunk: int) -> int:

@@ -1,65 +1,176 @@
 """The matrix product, from three loops to the speed of the machine.
 
-``C[i, j] += A[i, k] * B[k, j]`` in three plain loops reaches about one hundredth of what a core can do. Four steps, each of
-which removes one obstacle, lead from there to nearly all of it:
+``C[i, j] += A[i, k] * B[k, j]`` in three plain loops does about one hundredth of what a core can do. Four steps, each of which
+removes one obstacle, lead from there to nearly all of it.
 
-1. *Registers.* Every multiply-add of the plain loop loads three numbers and stores one. A tile of C, here 12 rows by two
-   vectors, stays in registers while ``k`` runs: one step loads 12 numbers of A and two vectors of B, and does 24 vector
-   multiply-adds, more than the loads cost. That is ``tile`` in `microkernel.py`; all the rest only feeds it.
-2. *Packing.* ``tile`` wants B as a panel: the two vectors of row k, then those of row k + 1, and so on. ``_pack`` copies B into
-   that order, and A into panels of 12 rows likewise where that pays. Whether an operand came transposed matters only
-   there, so ``x.T @ g`` and ``x @ w.T`` need no copy of their own.
-3. *Caches.* A panel of B must stay in the first-level cache while all the rows of A pass, and a block of A in the second level
-   while all the panels pass. So ``k`` goes in steps of ``DEPTH_BLOCK`` and the rows in steps of ``ROW_BLOCK``.
-4. *Threads.* C is cut into one rectangle per thread. They share nothing, not even a packed panel, and so never wait.
+1. *Registers.* Every multiply-add of the plain loops loads three numbers and stores one. Instead, a tile of C, 12 rows by two
+   vectors with AVX-512, stays in registers while ``k`` runs: one step loads 12 numbers of A and two vectors of B, and does
+   24 vector multiply-adds, which take longer than the loads. That is ``tile`` in `microkernel.py`; the rest only feeds it.
+2. *Packing.* ``tile`` loads whole vectors of B. ``_pack`` copies B into panels for it: the two vectors of row ``k``, then those
+   of row ``k + 1``, padded with zeros at the edge of the matrix. Whether B came transposed matters only here, so ``x @ w.T``
+   copies nothing else. A is read number by number, which any two strides allow.
+3. *Caches.* A panel of B must stay in the first-level cache while the rows of A pass, and a block of A in the second level
+   while the panels pass. So ``k`` advances in blocks of ``DEPTH_BLOCK``, and rows and columns in blocks of their own.
+4. *Threads.* C is cut into one rectangle per thread, or a batch into runs of matrices. Threads share nothing, not even a
+   packed panel, so none waits for another.
 
-The sum in an element of C runs over ``k`` in ascending order as one chain of fused multiply-adds. Neither blocks nor threads
-change it: the result has the same bits for any number of threads.
+Each element of C is one chain of fused multiply-adds in ascending ``k``, which starts from the old value when accumulating.
+Neither blocks nor threads change the chain, so any number of threads gives the same bits.
 
 The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 
-One function, ``choose``, decides between these kernels and NumPy's BLAS. ``MINIGRAD_MATMUL`` (numba, blas, auto) overrides it.
+``choose`` alone decides between these kernels and NumPy's BLAS; the environment variable ``MINIGRAD_MATMUL`` (numba, blas or
+auto), read at import, overrides it.
 """
 
 import functools
 import math
+import os
+import threading
 
 import numba
 import numpy as np
-from numba import carray, cfunc, njit, prange, types
+from numba import carray, cfunc, njit, prange, types  # pyright: ignore[reportPrivateImportUsage]
 
 from minigrad.errors import UsageError
-from minigrad.kernels import threads  # noqa: F401  # reads MINIGRAD_NUM_THREADS
+from minigrad.kernels.jit import PRANGE_ONLY, core
 from minigrad.kernels.microkernel import address, call, copy_lanes, sizes, tile, tile_shape, transpose_lanes, vector_bytes
+from minigrad.kernels.threads import get_num_threads
 
-DEPTH_BLOCK = 256
-ROW_BLOCK = 384
+DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
+ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
 COLUMN_BLOCK = 512
-_SLACK = 1024  # elements behind the last panel that whole vectors may overwrite
-_SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements per thread
+SINGLE_THREAD = 64**3  # multiply-adds below which a second thread costs more than it brings, here and in OpenBLAS alike
 
-# What one product needs to know, as the kernel reads it. Steps are in bytes, from one index to the next.
+_SLACK = 1024  # elements behind the last panel, which the last whole vectors may overwrite
+_SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements for the panels of one thread
+
+_mode = "auto"
+_at_once = SINGLE_THREAD  # plain products of so few multiply-adds go to NumPy before anything else is asked
+
+
+def _use(mode: str) -> None:
+    """Sets who computes: ``numba``, ``blas`` or ``auto``."""
+    global _mode, _at_once
+    if mode not in ("numba", "blas", "auto"):
+        raise UsageError(f"MINIGRAD_MATMUL must be numba, blas or auto: got {mode!r}; unset it for auto")
+    if numba.config.DISABLE_JIT or vector_bytes() == 0:  # type: ignore[attr-defined]
+        mode = "blas"
+    elif mode == "auto" and vector_bytes() < 32:
+        mode = "blas"  # with vectors of 128 bits the BLAS already reaches the rate of the machine
+    _mode, _at_once = mode, -1 if mode == "numba" else SINGLE_THREAD
+
+
+_use(os.environ.get("MINIGRAD_MATMUL", "auto"))
+
+
+def choose(matrices: int, rows: int, depth: int, cols: int) -> bool:
+    """Whether the kernels of this file compute ``matrices`` products (rows, depth) @ (depth, cols), or NumPy's BLAS does.
+
+    Measured on AVX-512 and AVX2: up to ``SINGLE_THREAD`` multiply-adds the BLAS wins by its smaller overhead, and it stays on
+    the calling thread, so its threads never compete with Numba's for the cores. A single vector times a matrix is as
+    fast as memory delivers the matrix, and packing would only add to that.
+    """
+    work = matrices * rows * depth * cols
+    if _mode != "auto" or work == 0:
+        return _mode == "numba" and work > 0
+    return work > SINGLE_THREAD and (matrices > 1 or min(rows, cols) > 1)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, accumulate: bool = False) -> np.ndarray:
+    """The matrix product ``a @ b``, as ``np.matmul`` defines it for one, two and more dimensions.
+
+    float32 and float64 take the faster of the kernels here and NumPy's BLAS, every other dtype goes to ``np.matmul``.
+    Transposed operands are read where they lie.
+
+    Args:
+        a: ``(..., rows, depth)`` or ``(depth,)``.
+        b: ``(..., depth, cols)`` or ``(depth,)``; leading dimensions broadcast.
+        out: receives the result, as in ``np.matmul``.
+        accumulate: add to ``out`` instead of overwriting it.
+
+    Raises:
+        ValueError: the shapes do not fit each other or ``out``.
+        UsageError: ``accumulate`` without ``out``.
+    """
+    if out is None:
+        if accumulate:
+            raise UsageError("accumulate=True adds to an array, and none was given: pass it as out=")
+        if a.ndim == 2 == b.ndim and a.size * b.shape[1] <= _at_once:
+            return a.dot(b)  # np.matmul would cost another 0.3 us
+    dtype = a.dtype
+    if dtype not in _PARTS or b.dtype != dtype or not a.ndim or not b.ndim:
+        return _numpy(a, b, out, accumulate)
+
+    left = a if a.ndim > 1 else a[None]
+    right = b if b.ndim > 1 else b[:, None]
+    lead = left.shape[:-2]
+    if lead != right.shape[:-2]:
+        lead = np.broadcast_shapes(lead, right.shape[:-2])
+    shape = lead + left.shape[-2 : -1 if a.ndim > 1 else -2] + (right.shape[-1:] if b.ndim > 1 else ())
+    if lead and right.ndim == 2 and left.flags.c_contiguous:
+        left, lead = left.reshape(-1, left.shape[-1]), ()  # a batch times one matrix is one taller product
+    rows, depth = left.shape[-2:]
+    cols = right.shape[-1]
+    if depth != right.shape[-2] or not choose(math.prod(lead), rows, depth, cols):
+        return _numpy(a, b, out, accumulate)
+
+    if out is None:
+        out = np.empty(shape, dtype)
+    elif not _takes(out, shape, dtype) or np.may_share_memory(out, a) or np.may_share_memory(out, b):
+        return _numpy(a, b, out, accumulate)
+    outer, inner = math.prod(lead[:-1]), math.prod(lead[-1:])
+    if len(lead) > 2:
+        left = np.broadcast_to(left, (*lead, rows, depth)).reshape(outer, inner, rows, depth)
+        right = np.broadcast_to(right, (*lead, depth, cols)).reshape(outer, inner, depth, cols)
+    target = out.reshape(outer, inner, rows, cols) if out.flags.c_contiguous else _four(out)
+    _kernel(dtype)(_readable(left), _readable(right), target, accumulate)
+    return out
+
+
+def _numpy(a, b, out, accumulate):
+    if accumulate:
+        out += np.matmul(a, b)
+        return out
+    return np.matmul(a, b, out=out)
+
+
+def _takes(out, shape, dtype) -> bool:
+    """Whether the kernel can write here: contiguous arrays, and matrices whose rows are contiguous."""
+    rows_fit = out.flags.c_contiguous or (len(shape) == 2 == out.ndim and out.strides[1] == out.itemsize)
+    return out.shape == shape and out.dtype == dtype and rows_fit and out.flags.writeable
+
+
+def _readable(x):
+    """``x`` in four dimensions; a copy only where neither rows nor columns hold neighbours in memory."""
+    return _four(x if x.itemsize in x.strides[-2:] or 1 in x.shape[-2:] else np.ascontiguousarray(x))
+
+
+def _four(x):
+    return x if x.ndim == 4 else x[None] if x.ndim == 3 else x[None, None]
+
+
+# What the compiled functions need to know of a product. Steps are in bytes, from one index to the next; a batch has two
+# dimensions, outer and inner.
 _JOB = np.dtype(
     [
         (name, np.int64)
-        for name in (
-            "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col c c_outer c_inner c_row "
-            "outer inner rows cols depth add pack_a row_parts col_parts scratch scratch_step"
+        for name in (  # noqa: SIM905  # a list of 25 literals reads worse
+            "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col c c_outer c_inner c_row outer inner rows cols depth "
+            "accumulate pack_a row_parts col_parts scratch scratch_step"
         ).split()
     ]
 )
 _job_type = numba.from_dtype(_JOB)
-_PARALLEL = 64**3
-_PACKING = 0.5
-_OPTIONS = {"cache": True, "error_model": "numpy"}
+_OPTIONS = {"cache": True, "error_model": "numpy"}  # and never nogil: the GIL keeps other Python threads out of the pool
 
 
-@njit(**_OPTIONS)
+@core
 def _pack(like, source, step, k_step, count, depth, target, width):
-    """Copies ``count`` rows of A, or columns of B, into panels of ``width``: all of them for one k, then for the next k.
+    """Copies ``count`` columns of B, or rows of A, into panels ``width`` wide: those of one ``k``, then those of the next.
 
-    One of the two steps is that of neighbours in memory. Stores are whole vectors and may run over the end of a row of the
-    panel, into lanes that a later store fills: hence vectors from last to first, and room to spare behind the last panel.
+    ``step`` leads from one column to the next; it or ``k_step`` is that of neighbours. Stores are whole vectors, and what one
+    writes beyond its columns a later one overwrites: hence the order from the last vector to the first.
     """
     item, _, _, lanes = sizes(like)
     for start in range(0, count, width):
@@ -73,60 +184,51 @@ def _pack(like, source, step, k_step, count, depth, target, width):
         else:
             for k in range(0, depth, lanes):
                 for v in range(last, -1, -lanes):
-                    here = source + (start + v) * step + k * item
-                    transpose_lanes(like, here, step, some - v, depth - k, panel + (k * width + v) * item, width * item)
+                    block = source + (start + v) * step + k * item
+                    transpose_lanes(like, block, step, some - v, depth - k, panel + (k * width + v) * item, width * item)
 
 
-@njit(**_OPTIONS)
+@core
 def _rectangle(like, job, a, b, c, rows, cols, b_panels, a_panels):
-    """``c (+)= a @ b`` for ``rows`` x ``cols`` elements of C, in blocks that the caches hold."""
+    """One rectangle of C, ``c (+)= a @ b``, block by block."""
     item, tile_rows, tile_cols, _ = sizes(like)
     for k in range(0, job.depth, DEPTH_BLOCK):
         depth = min(DEPTH_BLOCK, job.depth - k)
-        add = job.add != 0 or k > 0
+        add = job.accumulate != 0 or k > 0
         for left in range(0, cols, COLUMN_BLOCK):
             width = min(COLUMN_BLOCK, cols - left)
             _pack(like, b + k * job.b_row + left * job.b_col, job.b_col, job.b_row, width, depth, b_panels, tile_cols)
             for top in range(0, rows, ROW_BLOCK):
                 height = min(ROW_BLOCK, rows - top)
                 block, row_step, k_step = a + top * job.a_row + k * job.a_col, job.a_row, job.a_col
-                panel_step = tile_rows * row_step
+                tile_step = tile_rows * row_step
                 if job.pack_a:
                     _pack(like, block, row_step, k_step, height, depth, a_panels, tile_rows)
-                    block, row_step, k_step, panel_step = a_panels, item, tile_rows * item, tile_rows * depth * item
+                    block, row_step, k_step, tile_step = a_panels, item, tile_rows * item, tile_rows * depth * item
                 for j in range(0, width, tile_cols):
                     panel = b_panels + j * depth * item
                     corner = c + top * job.c_row + (left + j) * item
+                    some = min(tile_cols, width - j)
                     for i in range(0, height, tile_rows):
-                        tile(
-                            like,
-                            block + i // tile_rows * panel_step,
-                            row_step,
-                            k_step,
-                            panel,
-                            tile_cols * item,
-                            corner + i * job.c_row,
-                            job.c_row,
-                            depth,
-                            min(tile_rows, height - i),
-                            min(tile_cols, width - j),
-                            add,
-                        )
+                        here, there = block + i // tile_rows * tile_step, corner + i * job.c_row
+                        many = min(tile_rows, height - i)
+                        tile(like, here, row_step, k_step, panel, tile_cols * item, there, job.c_row, depth, many, some, add)
 
 
-@njit(**_OPTIONS)
+@core
 def _part(like, part, parts, job):
-    """The share of one thread: some of the rectangles of some of the matrices of a batch."""
+    """The share of one thread: some of the rectangles of some of the matrices."""
     item, tile_rows, tile_cols, _ = sizes(like)
     row_tiles = -(-job.rows // tile_rows)
     col_tiles = -(-job.cols // tile_cols)
-    pieces = job.outer * job.inner * job.row_parts * job.col_parts
+    rectangles = job.row_parts * job.col_parts
+    total = job.outer * job.inner * rectangles
     b_panels = job.scratch + part * job.scratch_step
     a_panels = b_panels + (COLUMN_BLOCK * DEPTH_BLOCK + _SLACK) * item
-    for piece in range(pieces * part // parts, pieces * (part + 1) // parts):
-        matrix, piece = divmod(piece, job.row_parts * job.col_parts)
+    for number in range(total * part // parts, total * (part + 1) // parts):
+        matrix, rectangle = divmod(number, rectangles)
         outer, inner = divmod(matrix, job.inner)
-        row_part, col_part = divmod(piece, job.col_parts)
+        row_part, col_part = divmod(rectangle, job.col_parts)
         top = row_tiles * row_part // job.row_parts * tile_rows
         left = col_tiles * col_part // job.col_parts * tile_cols
         bottom = min(job.rows, row_tiles * (row_part + 1) // job.row_parts * tile_rows)
@@ -145,30 +247,21 @@ def _part_float64(part, parts, job):
     _part(np.float64(0), part, parts, carray(job, 1)[0])
 
 
-def _launch(function, job, parts):
-    """Runs ``parts`` calls of a function, on as many threads."""
-    if parts == 1:
-        call(function, 0, 1, job)
-    else:
-        for part in prange(parts):
-            call(function, part, parts, job)
+_PARTS = {np.dtype(np.float32): _part_float32, np.dtype(np.float64): _part_float64}
 
 
-def _describe(jobs, a, b, c, add, scratch, tile_shape, threads):
-    """Writes the job of ``c (+)= a @ b`` on arrays (outer, inner, rows, cols), and returns how many threads it deserves.
-
-    A batch dimension of size 1 is broadcast: its step is 0.
-    """
+def _describe(jobs, a, b, c, accumulate, scratch, tile_rows, tile_cols, threads):
+    """Writes the job of ``c (+)= a @ b``, arrays (outer, inner, rows, cols), and returns how many threads it deserves."""
     job = jobs[0]
-    item, tile_rows, tile_cols = a.itemsize, tile_shape[0], tile_shape[1]
     job.a, job.b, job.c, job.scratch = address(a), address(b), address(c), address(scratch)
-    job.scratch_step = scratch.strides[0]
     job.a_outer, job.a_inner, job.a_row, job.a_col = a.strides
     job.b_outer, job.b_inner, job.b_row, job.b_col = b.strides
     job.c_outer, job.c_inner, job.c_row, _ = c.strides
     job.outer, job.inner, job.rows, job.cols = c.shape
     job.depth = a.shape[3]
-    if a.shape[0] == 1:
+    job.accumulate = accumulate
+    job.scratch_step = scratch.strides[0]
+    if a.shape[0] == 1:  # broadcast
         job.a_outer = 0
     if a.shape[1] == 1:
         job.a_inner = 0
@@ -176,137 +269,78 @@ def _describe(jobs, a, b, c, add, scratch, tile_shape, threads):
         job.b_outer = 0
     if b.shape[1] == 1:
         job.b_inner = 0
-    if job.rows == 1:
-        job.a_row = item
+    if job.rows == 1:  # the step to a second row, which may be anything, tells _pack which step is that of neighbours
+        job.a_row = a.itemsize
     if job.cols == 1:
-        job.b_col = item
-    job.add = add
+        job.b_col = b.itemsize
+
+    # Rows a multiple of 4096 bytes apart share one set of the first-level cache, which may have 8 places for the 12 rows
+    # of a tile; so many columns pay for a copy without that conflict.
+    job.pack_a = job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
+
     matrices = job.outer * job.inner
-    if matrices * job.rows * job.cols * job.depth < _PARALLEL:
-        threads = 1
+    parts = 1 if matrices * job.rows * job.cols * job.depth <= SINGLE_THREAD else threads
     job.row_parts = job.col_parts = 1
-    if matrices < 4 * threads:
+    if matrices < 4 * parts:
+        # Every matrix is cut into one rectangle per thread; the squarest ones need the least reading and packing.
         row_tiles, col_tiles = -(-job.rows // tile_rows), -(-job.cols // tile_cols)
         least = np.inf
-        for row_parts in range(1, threads + 1):
-            if threads % row_parts == 0:
-                rows, cols = -(-row_tiles // row_parts) * tile_rows, -(-col_tiles // (threads // row_parts)) * tile_cols
-                cost = rows * cols / 32 + _PACKING * (rows + cols)
+        for row_parts in range(1, parts + 1):
+            if parts % row_parts == 0:
+                rows, cols = -(-row_tiles // row_parts) * tile_rows, -(-col_tiles // (parts // row_parts)) * tile_cols
+                cost = rows * cols + 16 * (rows + cols)
                 if cost < least:
-                    least, job.row_parts, job.col_parts = cost, row_parts, threads // row_parts
-    job.pack_a = job.cols >= 16 * tile_cols and job.a_row % 4096 == 0
-    return threads
+                    least, job.row_parts, job.col_parts = cost, row_parts, parts // row_parts
+    return parts
 
 
-_PRANGE_ONLY = dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False)
+def _launch(function, job, parts):
+    """Calls a compiled function for each part of a job, each on its own thread."""
+    if parts == 1:
+        call(function, 0, 1, job)
+    else:
+        for part in prange(parts):
+            call(function, part, parts, job)
 
 
 class _Kernel:
-    """The compiled product of one dtype, with its scratch memory."""
+    """The compiled product of one dtype, with its memory for panels."""
 
-    def __init__(self, dtype, part):
-        kind = numba.from_dtype(dtype)
-        source, target = types.Array(kind, 4, "A", readonly=True), types.Array(kind, 4, "A")
-        scratch = types.Array(kind, 2, "C")
-        integer = types.intp
-        signature = types.intp(types.Array(_job_type, 1, "C"), source, source, target, types.boolean, scratch, types.UniTuple(integer, 2), integer)
-        self.describe = njit([signature], **_OPTIONS)(_describe)
-        self.part = cfunc(types.void(integer, integer, types.CPointer(_job_type)), **_OPTIONS)(part).address
-        self.launch = _compiled_launch()
-        self.scratch = _aligned(numba.config.NUMBA_NUM_THREADS, _SCRATCH, dtype)
-        self.job = np.zeros(1, _JOB)
-        self.tile_shape = tile_shape(dtype.itemsize)[:2]
-        self.job_address = self.job.ctypes.data
+    def __init__(self, dtype):
+        element, integer = numba.from_dtype(dtype), types.intp
+        source = types.Array(element, 4, "A", readonly=True, aligned=False)  # which every layout converts to
+        target = types.Array(element, 4, "A", aligned=False)
+        jobs, scratch = types.Array(_job_type, 1, "C"), types.Array(element, 2, "C")
+        signature = integer(jobs, source, source, target, types.boolean, scratch, integer, integer, integer)
+        self._describe = njit(signature, **_OPTIONS)(_describe)
+        self._part = cfunc(types.void(integer, integer, types.CPointer(_job_type)), **_OPTIONS)(_PARTS[dtype])
+        self._launch = _compiled_launch()
+        self._tile = tile_shape(dtype.itemsize)[:2]
+        self._scratch = _lines(numba.config.NUMBA_NUM_THREADS, _SCRATCH, dtype)  # type: ignore[attr-defined]
+        self._job = np.zeros(1, _JOB)
+        self._job_address = self._job.ctypes.data
+        self._lock = threading.Lock()  # one job and one set of panels
 
-    def __call__(self, a, b, c, add):
-        """``c (+)= a @ b`` for arrays of four dimensions."""
-        parts = self.describe(self.job, a, b, c, add, self.scratch, self.tile_shape, numba.get_num_threads())
-        self.launch(self.part, self.job_address, parts)
-
-
-@functools.cache
-def _compiled_launch():
-    return njit([types.void(types.intp, types.intp, types.intp)], parallel=_PRANGE_ONLY, **_OPTIONS)(_launch)
+    def __call__(self, a, b, c, accumulate):
+        """``c (+)= a @ b`` for arrays (outer, inner, rows, cols), a batch dimension of size 1 being broadcast."""
+        with self._lock:
+            parts = self._describe(self._job, a, b, c, accumulate, self._scratch, *self._tile, get_num_threads())
+            self._launch(self._part.address, self._job_address, parts)
 
 
 @functools.cache
 def _kernel(dtype):
-    return _Kernel(dtype, _part_float32 if dtype == np.float32 else _part_float64)
+    return _Kernel(dtype)
 
 
-def _aligned(rows, cols, dtype):
-    """An uninitialised matrix whose rows start at cache lines; ``cols`` must be a multiple of 16."""
-    raw = np.empty(rows * cols * dtype.itemsize + 64, np.uint8)
+@functools.cache
+def _compiled_launch():
+    return njit(types.void(*[types.intp] * 3), parallel=PRANGE_ONLY, **_OPTIONS)(_launch)  # pyright: ignore
+
+
+def _lines(rows, cols, dtype):
+    """An uninitialised matrix whose rows start on cache lines, of 64 bytes."""
+    size = rows * cols * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + rows * cols * dtype.itemsize].view(dtype).reshape(rows, cols)
-
-
-def choose(matrices, rows, depth, cols):
-    return True
-
-
-def _blas(a, b, out, accumulate):
-    if not accumulate:
-        return np.matmul(a, b, out=out)
-    out += np.matmul(a, b)
-    return out
-
-
-def matmul(a, b, out=None, accumulate=False):
-    """``np.matmul`` of two arrays."""
-    if out is None and a.ndim == 2 == b.ndim and a.size * b.shape[1] <= _small:
-        return a.dot(b)
-    if accumulate and out is None:
-        raise UsageError("accumulate=True adds into an array: pass out=")
-    dtype = a.dtype
-    if dtype not in _FLOATS or b.dtype != dtype or not a.ndim or not b.ndim:
-        return _blas(a, b, out, accumulate)
-    left, right = a, b
-    if a.ndim == 1:
-        left = a[None]
-    if b.ndim == 1:
-        right = b[:, None]
-    rows, depth = left.shape[-2:]
-    cols = right.shape[-1]
-    if right.shape[-2] != depth:
-        return np.matmul(a, b)  # which raises
-    if left.ndim == 2 == right.ndim:
-        lead = ()
-    elif left.shape[:-2] == right.shape[:-2]:
-        lead = left.shape[:-2]
-    else:
-        lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    matrices = math.prod(lead)
-    if not (matrices and rows and cols and depth and choose(matrices, rows, depth, cols)):
-        return _blas(a, b, out, accumulate)
-    if len(lead) > 2:
-        left = np.broadcast_to(left, lead + left.shape[-2:]).reshape(-1, *lead[-1:], rows, depth)
-        right = np.broadcast_to(right, lead + right.shape[-2:]).reshape(-1, *lead[-1:], depth, cols)
-    full = (*lead, rows, cols)
-    shape = full[: len(lead)] + full[len(lead) :][(a.ndim == 1) : 2 - (b.ndim == 1)]
-    target = None
-    if out is None:
-        out = target = np.empty(shape, dtype)
-    elif out.shape != shape or out.dtype != dtype:
-        return _blas(a, b, out, accumulate)
-    elif out.flags.c_contiguous and not np.may_share_memory(out, a) and not np.may_share_memory(out, b):
-        target = out
-    else:
-        return _blas(a, b, out, accumulate)
-    _kernel(dtype)(_matrices(_readable(left)), _matrices(_readable(right)), _matrices(target.reshape(*lead[:-2], -1, *lead[-1:], rows, cols) if len(lead) > 2 else target.reshape(full)), accumulate)
-    return out
-
-
-def _readable(x):
-    item = x.itemsize
-    if item in x.strides[-2:] or 1 in x.shape[-2:]:
-        return x
-    return np.ascontiguousarray(x)
-
-
-def _matrices(x):
-    """A view of four dimensions."""
-    return x if x.ndim == 4 else x[None] if x.ndim == 3 else x[None, None]
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_small = 64**3
+    return raw[start : start + size].view(dtype).reshape(rows, cols)

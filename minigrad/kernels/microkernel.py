@@ -9,6 +9,8 @@ steps in bytes; their first argument is a number of the dtype at hand, whose val
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -17,23 +19,23 @@ from numba import types
 from numba.extending import intrinsic
 
 _INT = ir.IntType(64)
+_INT32 = ir.IntType(32)
+_ALIGN = _INT32(1)  # operands may start anywhere; where they do start on a boundary, the same instructions are as fast
 
 
 @functools.cache
 def vector_bytes() -> int:
-    """Bytes of the widest vector that multiplies and adds in one instruction on this CPU; 0 when it has none we know."""
-    named = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # set when NUMBA_CPU_FEATURES overrides the host's
-    if named is None:
+    """Bytes of the widest vector of this CPU that can multiply and add in one instruction; 0 where none is known."""
+    override = numba.config.CPU_FEATURES  # type: ignore[attr-defined]  # from NUMBA_CPU_FEATURES, else None
+    if override is None:
         has = {name for name, present in llvm.get_host_cpu_features().items() if present}
     else:
-        has = {name[1:] for name in named.split(",") if name.startswith("+")}
+        has = {name[1:] for name in override.split(",") if name.startswith("+")}
     if "avx512f" in has:
         return 64
     if {"avx2", "fma"} <= has:
         return 32
-    if "neon" in has:
-        return 16
-    return 0
+    return 16 if "neon" in has else 0
 
 
 @functools.cache
@@ -47,142 +49,129 @@ def tile_shape(itemsize: int) -> tuple[int, int, int]:
     return (6 if vector_bytes() == 32 else 12), 2 * lanes, lanes
 
 
-def _vector(dtype) -> tuple[ir.VectorType, int]:
-    itemsize = dtype.bitwidth // 8
-    element = ir.FloatType() if itemsize == 4 else ir.DoubleType()
-    lanes = vector_bytes() // itemsize
-    return ir.VectorType(element, lanes), lanes
-
-
 class _Emitter:
-    """Writes instructions on vectors of one dtype at the builder's position."""
+    """Writes instructions on vectors of one dtype at the builder's position. Addresses are integers, in bytes."""
 
     def __init__(self, builder, dtype):
         self.builder = builder
-        self.vector, self.lanes = _vector(dtype)
-        self.element = self.vector.element
         self.itemsize = dtype.bitwidth // 8
-        self.bytes = self.itemsize * self.lanes
+        self.bytes = vector_bytes()
+        self.lanes = self.bytes // self.itemsize
+        self.element = ir.FloatType() if self.itemsize == 4 else ir.DoubleType()
+        self.vector = ir.VectorType(self.element, self.lanes)
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        self.undefined = ir.Constant(self.vector, ir.Undefined)
 
-    def at(self, address, offset):
-        """``address + offset`` in bytes; the offset is a Python int or a value."""
-        if isinstance(offset, int):
-            offset = _INT(offset)
-        return self.builder.add(address, offset)
-
-    def _pointer(self, address, kind):
-        return self.builder.inttoptr(address, kind.as_pointer())
+    def at(self, address, index: int, step: int | ir.Value = 1):
+        """``address + index * step``."""
+        if isinstance(step, int):
+            return self.builder.add(address, _INT(index * step))
+        return self.builder.add(address, self.builder.mul(step, _INT(index)))
 
     def load(self, address):
-        return self.builder.load(self._pointer(address, self.vector), align=self.itemsize)
-
-    def store(self, value, address):
-        self.builder.store(value, self._pointer(address, self.vector), align=self.itemsize)
+        return self._load(address, self.vector)
 
     def broadcast(self, address):
-        scalar = self.builder.load(self._pointer(address, self.element), align=self.itemsize)
-        return self._splat(scalar)
+        return self._splat(self._load(address, self.element))
 
-    def _splat(self, scalar):
-        kind = ir.VectorType(scalar.type, self.lanes)
-        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), self._indices([0] * self.lanes))
-
-    def _indices(self, order):
-        return ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), order)
-
-    def shuffle(self, x, y, order):
-        return self.builder.shuffle_vector(x, y, self._indices(order))
-
-    def fma(self, x, y, z):
-        return self._call("llvm.fma.{v}", self.vector, [x, y, z])
+    def store(self, value, address):
+        self.builder.store(value, self.builder.inttoptr(address, self.vector.as_pointer()), align=1)
 
     def mask(self, count):
-        """The first ``count`` lanes; all of them, or none, when the count lies outside 0..lanes."""
-        lane = ir.IntType(8 * self.itemsize)
-        many = count if lane is _INT or lane == _INT else self.builder.trunc(count, lane)
-        iota = ir.Constant(ir.VectorType(lane, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", iota, self._splat(many))
+        """The first ``count`` lanes; none when it is negative, all when it is larger than their number."""
+        lane = ir.IntType(8 * self.itemsize)  # as wide as the element, which is what the older instruction sets want
+        count = self.builder.trunc(count, lane) if lane.width < _INT.width else count
+        order = ir.Constant(ir.VectorType(lane, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", order, self._splat(count))
 
     def load_masked(self, address, mask):
-        """Loads the masked lanes and touches no other memory; the rest are zero."""
-        pointer = self._pointer(address, self.vector)
-        return self._call("llvm.masked.load.{v}.p0", self.vector, [pointer, ir.IntType(32)(self.itemsize), mask, self.zero])
+        """Loads the lanes of the mask and touches no other memory; the other lanes are zero."""
+        pointer = self.builder.inttoptr(address, self.vector.as_pointer())
+        return self._call("llvm.masked.load.{}.p0", self.vector, [pointer, _ALIGN, mask, self.zero])
 
     def store_masked(self, value, address, mask):
-        pointer = self._pointer(address, self.vector)
-        self._call("llvm.masked.store.{v}.p0", ir.VoidType(), [value, pointer, ir.IntType(32)(self.itemsize), mask])
+        pointer = self.builder.inttoptr(address, self.vector.as_pointer())
+        self._call("llvm.masked.store.{}.p0", ir.VoidType(), [value, pointer, _ALIGN, mask])
+
+    def multiply_add(self, x, y, z):
+        return self._call("llvm.fma.{}", self.vector, [x, y, z])
+
+    def shuffle(self, x, y, order):
+        return self.builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_INT32, self.lanes), order))
+
+    def _load(self, address, kind):
+        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=1)
+
+    def _splat(self, scalar):
+        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
+        return self.shuffle(self.builder.insert_element(undefined, scalar, _INT32(0)), undefined, [0] * self.lanes)
 
     def _call(self, name, result, arguments):
-        name = name.format(v=f"v{self.lanes}f{8 * self.itemsize}")
-        kind = ir.FunctionType(result, [x.type for x in arguments])
+        name = name.format(f"v{self.lanes}f{8 * self.itemsize}")
         module = self.builder.module
-        function = module.globals.get(name) or ir.Function(module, kind, name)
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(result, [x.type for x in arguments]), name)
         return self.builder.call(function, arguments)
 
 
 def _tile_function(module, dtype, rows, vectors):
-    """The LLVM function of a tile of this many rows and vectors, written into the module once."""
+    """The LLVM function of a tile of so many rows and vectors, written into the module when first asked for."""
     name = f"minigrad_tile_{dtype}_{rows}x{vectors}"
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * 9 + [ir.IntType(1)]), name)
     function.linkage = "linkonce_odr"
     a, a_row, a_k, b, b_k, c, c_row, depth, cols, add = function.args
-    entry, old, loop, done, whole, edge = (function.append_basic_block(s) for s in ("entry", "old", "loop", "done", "whole", "edge"))
+    blocks = [function.append_basic_block(label) for label in ("entry", "old", "loop", "done", "whole", "edge")]
+    entry, old, loop, done, whole, edge = blocks
     builder = ir.IRBuilder(entry)
     e = _Emitter(builder, dtype)
     places = [(i, j) for i in range(rows) for j in range(vectors)]
     last = vectors - 1
 
     # x86 adds a register, or twice a register, to an address for nothing: one running pointer serves three rows of A.
-    a_row2 = builder.shl(a_row, _INT(1))
-    a_groups = [e.at(a, builder.mul(a_row, _INT(i))) for i in range(0, rows, 3)]
-    c_at = {(i, j): e.at(e.at(c, builder.mul(c_row, _INT(i))), j * e.bytes) for i, j in places}
-    mask = e.mask(builder.sub(cols, _INT(last * e.lanes)))
+    a_starts = [e.at(a, i, a_row) for i in range(0, rows, 3)]
+    a_offsets = (_INT(0), a_row, builder.shl(a_row, _INT(1)))
+    c_places = [e.at(e.at(c, i, c_row), j, e.bytes) for i, j in places]
+    mask = e.mask(e.at(cols, -last, e.lanes))  # of the last vector; those before it are whole
     builder.cbranch(add, old, loop)
 
     builder.position_at_end(old)
-    before = [e.load_masked(c_at[i, j], mask) if j == last else e.load(c_at[i, j]) for i, j in places]
+    old_sums = [e.load_masked(c_places[n], mask) if j == last else e.load(c_places[n]) for n, (_, j) in enumerate(places)]
     builder.branch(loop)
 
     builder.position_at_end(loop)
 
-    def carried(kind, start, restart=None):
-        phi = builder.phi(kind)
-        phi.add_incoming(start, entry)
-        phi.add_incoming(start if restart is None else restart, old)
+    def carried(from_entry, from_old):
+        phi = builder.phi(from_entry.type)
+        phi.add_incoming(from_entry, entry)
+        phi.add_incoming(from_old, old)
         return phi
 
-    left = carried(_INT, depth)
-    a_now = [carried(_INT, start) for start in a_groups]
-    b_now = carried(_INT, b)
-    sums = [carried(e.vector, e.zero, value) for value in before]
-    b_vectors = [e.load(e.at(b_now, j * e.bytes)) for j in range(vectors)]
-    sums_next = []
-    for i in range(rows):
-        element = e.broadcast(e.at(a_now[i // 3], (0, a_row, a_row2)[i % 3]))
-        sums_next += [e.fma(element, b_vectors[j], sums[i * vectors + j]) for j in range(vectors)]
-    left_next = builder.sub(left, _INT(1))
-    left.add_incoming(left_next, loop)
-    for phi in a_now:
-        phi.add_incoming(e.at(phi, a_k), loop)
-    b_now.add_incoming(e.at(b_now, b_k), loop)
-    for phi, value in zip(sums, sums_next):
+    left = carried(depth, depth)
+    a_now = [carried(start, start) for start in a_starts]
+    b_now = carried(b, b)
+    sums = [carried(e.zero, value) for value in old_sums]
+    b_vectors = [e.load(e.at(b_now, j, e.bytes)) for j in range(vectors)]
+    a_elements = (e.broadcast(builder.add(a_now[i // 3], a_offsets[i % 3])) for i in range(rows))
+    # A generator, so that each element is loaded just before its use: the registers have no room for all of them.
+    new_sums = [e.multiply_add(x, y, sums[i * vectors + j]) for i, x in enumerate(a_elements) for j, y in enumerate(b_vectors)]
+    rest = builder.sub(left, _INT(1))
+    for phi, value in zip([left, b_now, *sums], [rest, builder.add(b_now, b_k), *new_sums]):
         phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
+    for phi in a_now:
+        phi.add_incoming(builder.add(phi, a_k), loop)
+    builder.cbranch(builder.icmp_signed(">", rest, _INT(0)), loop, done)
 
     builder.position_at_end(done)
     builder.cbranch(builder.icmp_signed("==", cols, _INT(vectors * e.lanes)), whole, edge)
     for block in (whole, edge):
         builder.position_at_end(block)
-        for (i, j), value in zip(places, sums_next):
+        for n, (_, j) in enumerate(places):
             if block is edge and j == last:
-                e.store_masked(value, c_at[i, j], mask)
+                e.store_masked(new_sums[n], c_places[n], mask)
             else:
-                e.store(value, c_at[i, j])
+                e.store(new_sums[n], c_places[n])
         builder.ret_void()
     return function
 
@@ -190,8 +179,13 @@ def _tile_function(module, dtype, rows, vectors):
 _ADDRESS = types.intp
 
 
-@intrinsic
-def tile(typingctx, like, a, a_row, a_k, b, b_k, c, c_row, depth, rows, cols, add):  # type: ignore[no-untyped-def]
+def instructions(write: Callable) -> Callable[..., Any]:
+    """``@intrinsic``, typed as what Numba makes of it: a function without the leading ``typingctx``."""
+    return intrinsic(write)
+
+
+@instructions
+def tile(typingctx, like, a, a_row, a_k, b, b_k, c, c_row, depth, rows, cols, add):
     """``c[:rows, :cols] (+)= a[:rows, :depth] @ b[:depth, :cols]``, for at most one register tile; ``depth`` is at least 1.
 
     ``a`` is read by two steps, so it need not be packed; the rows of ``b`` must be padded to whole vectors.
@@ -219,8 +213,8 @@ def tile(typingctx, like, a, a_row, a_k, b, b_k, c, c_row, depth, rows, cols, ad
     return signature, codegen
 
 
-@intrinsic
-def copy_lanes(typingctx, like, source, count, target):  # type: ignore[no-untyped-def]
+@instructions
+def copy_lanes(typingctx, like, source, count, target):
     """Copies ``count`` elements, at most one vector; the other lanes of the target become zero."""
     signature = types.void(like, *[_ADDRESS] * 3)
 
@@ -233,8 +227,8 @@ def copy_lanes(typingctx, like, source, count, target):  # type: ignore[no-untyp
     return signature, codegen
 
 
-@intrinsic
-def transpose_lanes(typingctx, like, source, source_row, rows, cols, target, target_row):  # type: ignore[no-untyped-def]
+@instructions
+def transpose_lanes(typingctx, like, source, source_row, rows, cols, target, target_row):
     """Writes the transpose of up to lanes x lanes elements as full vectors, zero beyond ``rows`` and ``cols``.
 
     One pass of a perfect shuffle interleaves the first half of the vectors with the second; log2(lanes) passes transpose.
@@ -248,20 +242,20 @@ def transpose_lanes(typingctx, like, source, source_row, rows, cols, target, tar
         vectors = []
         for i in range(n):
             count = builder.select(builder.icmp_signed("<", _INT(i), rows), cols, _INT(0))
-            vectors.append(e.load_masked(e.at(source, builder.mul(source_row, _INT(i))), e.mask(count)))
+            vectors.append(e.load_masked(e.at(source, i, source_row), e.mask(count)))
         low = [x for i in range(n // 2) for x in (i, n + i)]
         high = [x + n // 2 for x in low]
         for _ in range(n.bit_length() - 1):
             pairs = zip(vectors[: n // 2], vectors[n // 2 :])
             vectors = [e.shuffle(x, y, order) for x, y in pairs for order in (low, high)]
         for i, value in enumerate(vectors):
-            e.store(value, e.at(target, builder.mul(target_row, _INT(i))))
+            e.store(value, e.at(target, i, target_row))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-@intrinsic
+@instructions
 def sizes(typingctx, like):
     """``(itemsize, *tile_shape(itemsize))``, as constants of the compiler."""
     itemsize = like.bitwidth // 8
@@ -273,7 +267,7 @@ def sizes(typingctx, like):
     return types.UniTuple(types.intp, 4)(like), codegen
 
 
-@intrinsic
+@instructions
 def address(typingctx, array):
     """The address of an array's first element."""
 
@@ -284,8 +278,8 @@ def address(typingctx, array):
     return _ADDRESS(array), codegen
 
 
-@intrinsic
-def call(typingctx, function, part, parts, job):  # type: ignore[no-untyped-def]
+@instructions
+def call(typingctx, function, part, parts, job):
     """Calls the compiled function at an address with three integers.
 
     What is called by address is not compiled again into its caller, as Numba does with what is called by name.

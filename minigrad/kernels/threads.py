@@ -17,7 +17,7 @@ def set_num_threads(n: int) -> None:
         UsageError: ``n`` is no integer in that range.
     """
     pool = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    if not isinstance(n, int) or not 1 <= n <= pool:
+    if type(n) is not int or not 1 <= n <= pool:
         raise UsageError(f"the number of threads must be an integer from 1 to {pool}, the size of Numba's pool: got {n!r}")
     numba.set_num_threads(n)
 

@@ -1,28 +1,51 @@
-"""exp and the maximum of a row, written so that LLVM turns the loop around them into vector instructions.
+"""exp, tanh, sigmoid, softplus, erf and the maximum of a row, written so that LLVM turns the loop around them into vectors.
 
 LLVM leaves a call of the C library's ``exp`` in a loop as it is, one element at a time. The functions here are plain
-arithmetic without a branch. They may be called from any kernel on float32 and float64; called from Python, each is the NumPy
-function of the same meaning, so a kernel read or run as plain Python computes the same.
+arithmetic without a branch. They may be called from any kernel, on scalars of float32 and float64; called from Python, each is
+the NumPy expression of the same meaning, so a kernel run as plain Python computes the same.
 
-Source of the method: Muller, "Elementary Functions", 3rd edition 2016, chapters 3 (minimax polynomials) and 11 (Cody and
-Waite's range reduction); the coefficients were fitted by the Remez algorithm to the relative error.
+An *ulp* is the distance between neighbouring numbers of the dtype at the exact result. NaN gives NaN everywhere.
+
+Source of the method: Muller, "Elementary Functions", 3rd edition 2016, chapters 3 (minimax polynomials) and 11 (the range
+reduction of Cody and Waite); the coefficients were fitted by the Remez algorithm to the relative error.
 """
+
+import math
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-# No "reassoc": the rounding trick of exp adds and subtracts one constant, which it would cancel.
-_EXACT = {"error_model": "numpy", "fastmath": {"contract"}}
+# Inlined even where LLVM finds them too long, or there would be no vectors. Not "reassoc": _reduce rounds by adding and
+# subtracting one constant, which that would cancel.
+INLINED = {"error_model": "numpy", "forceinline": True, "fastmath": {"contract"}}
 
 
 def exp(x):
-    """Return e^x within 1 unit in the last place.
-
-    Results below the smallest normal number are denormal, then 0; above the largest, inf. NaN gives NaN.
-    """
+    """Return e^x within 1.01 ulp. Small results are denormal, then 0, as they should be; large ones inf."""
     with np.errstate(all="ignore"):
         return np.exp(x)
+
+
+def sigmoid(x):
+    """Return 1 / (1 + e^-x) within 2.5 ulp, denormal results included."""
+    with np.errstate(all="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def tanh(x):
+    """Return (e^x - e^-x) / (e^x + e^-x) within 3 ulp; the sign of a zero is kept."""
+    return np.tanh(x)
+
+
+def softplus(x):
+    """Return log(1 + e^x) within 3 ulp, denormal results included."""
+    return np.logaddexp(type(x)(0), x)
+
+
+def erf(x):
+    """Return 2/sqrt(pi) times the integral of e^-t^2 for t from 0 to x, within 1.5 ulp; the sign of a zero is kept."""
+    return type(x)(math.erf(x))
 
 
 def row_max(x, i):
@@ -33,11 +56,16 @@ def row_max(x, i):
     return np.max(x[i], initial=-np.inf)
 
 
-def _exp_float32(x):
+def _reduce(x):
+    """Return ``(q, a, b)`` with e^x = (1 + q) a b: powers of two a and b, and q, exact to the last place even near 0."""
+    raise NotImplementedError("only kernels call it, which get one of the two below")
+
+
+def _reduce_float32(x):
     # Clamp to where the result is certainly 0 or inf; a comparison with NaN is false, so NaN stays.
     x = np.float32(-104) if x < np.float32(-104) else x
     x = np.float32(89) if x > np.float32(89) else x
-    # x = k log 2 + r. Adding 1.5 * 2^23 leaves round(x / log 2) in the low bits of the sum.
+    # x = k log 2 + r. Adding 1.5 * 2^23 leaves the nearest integer to x / log 2 in the low bits of the sum.
     shifted = np.float32(x * np.float32(1.44269504) + np.float32(12582912))
     k = np.int32(shifted.view(np.int32) - np.int32(0x4B400000))
     n = shifted - np.float32(12582912)
@@ -47,15 +75,14 @@ def _exp_float32(x):
     p = p * r + np.float32(4.16683942e-2)
     p = p * r + np.float32(1.66665201e-1)
     p = p * r + np.float32(4.99999934e-1)
-    p = p * r * r + r + np.float32(1)
-    # 2^k in two factors: 2^128 and 2^-150 are not themselves normal numbers.
+    # 2^k in two factors, since neither 2^128 nor 2^-150 is a normal number.
     half = np.int32(k >> 1)
-    low = np.int32((half + 127) << 23).view(np.float32)
-    high = np.int32((k - half + 127) << 23).view(np.float32)
-    return p * low * high
+    a = np.int32((half + 127) << 23).view(np.float32)
+    b = np.int32((k - half + 127) << 23).view(np.float32)
+    return p * r * r + r, a, b
 
 
-def _exp_float64(x):  # as _exp_float32, step by step
+def _reduce_float64(x):  # step by step as in float32
     x = -746.0 if x < -746.0 else x
     x = 710.0 if x > 710.0 else x
     shifted = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
@@ -72,11 +99,141 @@ def _exp_float64(x):  # as _exp_float32, step by step
     p = p * r + 4.1666666666529187672e-2
     p = p * r + 1.6666666666666410226e-1
     p = p * r + 5.0000000000000107211e-1
-    p = p * r * r + r + 1.0
     half = np.int64(k >> 1)
-    low = np.int64((half + 1023) << 52).view(np.float64)
-    high = np.int64((k - half + 1023) << 52).view(np.float64)
-    return p * low * high
+    a = np.int64((half + 1023) << 52).view(np.float64)
+    b = np.int64((k - half + 1023) << 52).view(np.float64)
+    return p * r * r + r, a, b
+
+
+def _exp(x):
+    q, a, b = _reduce(x)
+    return (q + type(x)(1)) * a * b
+
+
+def _sigmoid(x):
+    one = type(x)(1)
+    e = exp(-abs(x))  # of the negative side alone, where it cannot overflow
+    return (one if x >= type(x)(0) else e) / (one + e)
+
+
+def _tanh(x):
+    # tanh |x| = (e^2|x| - 1) / (e^2|x| + 1), which is 1 to the last place of float64 from |x| = 22 on.
+    one, limit = type(x)(1), type(x)(44)
+    y = abs(x) + abs(x)
+    q, a, b = _reduce(limit if y > limit else y)
+    scale = a * b
+    e_minus_1 = scale * q + (scale - one)
+    return math.copysign(e_minus_1 / (e_minus_1 + type(x)(2)), x)
+
+
+def _softplus(x):
+    # max(x, 0) + log(1 + e) with e = e^-|x|, and log(1 + e) = 2 artanh(u) with u = e / (2 + e), at most 1/3.
+    zero, two = type(x)(0), type(x)(2)
+    e = exp(-abs(x))
+    u = e / (two + e)
+    return (x if x > zero else zero) + two * _artanh(u)
+
+
+def _artanh(x):
+    """Return artanh(x) for 0 <= x <= 1/3: x + x^3 times a polynomial in x^2."""
+    raise NotImplementedError("only kernels call it, which get one of the two below")
+
+
+def _artanh_float32(x):
+    v = x * x
+    p = np.float32(0.121447811)
+    p = p * v + np.float32(0.107153697)
+    p = p * v + np.float32(0.143082984)
+    p = p * v + np.float32(0.199994442)
+    p = p * v + np.float32(0.333333378)
+    return x + x * v * p
+
+
+def _artanh_float64(x):
+    v = x * x
+    p = 0.08504879893989908
+    p = p * v + 0.041724852549315995
+    p = p * v + 0.06052472473521343
+    p = p * v + 0.06650560699764207
+    p = p * v + 0.07693274194475612
+    p = p * v + 0.09090872239680274
+    p = p * v + 0.11111111976817471
+    p = p * v + 0.14285714274059122
+    p = p * v + 0.20000000000077556
+    p = p * v + 0.33333333333333154
+    return x + x * v * p
+
+
+def _erf_float32(x):
+    one = np.float32(1)
+    # Up to 1, |x| times a polynomial in x^2.
+    size = abs(x)
+    a = one if size > one else size
+    t = a * a
+    p = np.float32(7.85386268e-05)
+    p = p * t - np.float32(0.00080101941)
+    p = p * t + np.float32(0.00518832775)
+    p = p * t - np.float32(0.026853812)
+    p = p * t + np.float32(0.112835851)
+    p = p * t - np.float32(0.376126258)
+    p = p * t + np.float32(0.128379166)
+    near = a + a * p
+    # Beyond, 1 - e^p with a polynomial p in |x|, which is 1 to the last place from 4 on.
+    a = np.float32(4) if size > np.float32(4) else size
+    p = np.float32(0.000186379117)
+    p = p * a - np.float32(0.00294765758)
+    p = p * a + np.float32(0.0218380612)
+    p = p * a - np.float32(0.103106749)
+    p = p * a - np.float32(0.638144839)
+    p = p * a - np.float32(1.12708919)
+    p = p * a - np.float32(0.000341523941)
+    far = one - exp(p)
+    # LLVM would make a choice between the two a branch, and no vectors. Where far counts, far - near is exact (Sterbenz).
+    beyond = one if size > one else np.float32(0)
+    return math.copysign(near + beyond * (far - near), x)
+
+
+def _erf_float64(x):  # step by step as in float32
+    size = abs(x)
+    a = 1.0 if size > 1.0 else size
+    t = a * a
+    p = 5.945260824210891e-11
+    p = p * t - 1.136566541350748e-09
+    p = p * t + 1.465787970053758e-08
+    p = p * t - 1.6350025201711347e-07
+    p = p * t + 1.6460972815068245e-06
+    p = p * t - 1.4925593506769312e-05
+    p = p * t + 0.00012055331036894576
+    p = p * t - 0.0008548326978742063
+    p = p * t + 0.0052239776247808645
+    p = p * t - 0.026866170645072896
+    p = p * t + 0.11283791670954857
+    p = p * t - 0.3761263890318375
+    p = p * t + 0.12837916709551256
+    near = a + a * p
+    a = 6.0 if size > 6.0 else size
+    p = 1.0496654299446216e-12
+    p = p * a - 4.796208071079368e-11
+    p = p * a + 1.0257310257195556e-09
+    p = p * a - 1.3627029605890785e-08
+    p = p * a + 1.2570738227379343e-07
+    p = p * a - 8.505878121527784e-07
+    p = p * a + 4.327102594662024e-06
+    p = p * a - 1.6514162498815447e-05
+    p = p * a + 4.503805672433334e-05
+    p = p * a - 7.03682975725147e-05
+    p = p * a - 4.4819269495383114e-05
+    p = p * a + 0.0006411678761845398
+    p = p * a - 0.0017689948967140588
+    p = p * a + 0.0002804832046329004
+    p = p * a + 0.01907815962526908
+    p = p * a - 0.10274725452546268
+    p = p * a - 0.6366284880671147
+    p = p * a - 1.1283773294497808
+    p = p * a - 1.79601374018872e-07
+    far = 1.0 - exp(p)
+    beyond = 1.0 if size > 1.0 else 0.0
+    return math.copysign(near + beyond * (far - near), x)
 
 
 def _row_max_float32(x, i):
@@ -97,11 +254,24 @@ def _row_max_float64(x, i):
     return np.int64(best ^ ((best >> 63) & 0x7FFFFFFFFFFFFFFF)).view(np.float64)
 
 
-@overload(exp, jit_options=_EXACT)
-def _exp(x):
-    return {types.float32: _exp_float32, types.float64: _exp_float64}.get(x)
+def _compile(function, for_float32, for_float64):
+    """Let kernels that call ``function`` get the version for the dtype of its first argument, a scalar or an array."""
+    versions = {types.float32: for_float32, types.float64: for_float64}
+
+    def of_scalar(x):
+        return versions.get(x)
+
+    def of_row(x, i):
+        return versions.get(x.dtype)
+
+    overload(function, jit_options=INLINED)(of_row if function is row_max else of_scalar)
 
 
-@overload(row_max, jit_options=_EXACT)
-def _row_max(x, i):
-    return {types.float32: _row_max_float32, types.float64: _row_max_float64}.get(x.dtype)
+_compile(_reduce, _reduce_float32, _reduce_float64)
+_compile(exp, _exp, _exp)
+_compile(sigmoid, _sigmoid, _sigmoid)
+_compile(tanh, _tanh, _tanh)
+_compile(_artanh, _artanh_float32, _artanh_float64)
+_compile(softplus, _softplus, _softplus)
+_compile(erf, _erf_float32, _erf_float64)
+_compile(row_max, _row_max_float32, _row_max_float64)

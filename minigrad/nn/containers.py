@@ -11,53 +11,55 @@ from .parameter import Parameter
 
 
 class _Numbered(Module):
-    """What the containers share that keep their items as the attributes "0", "1", ... ."""
+    """What the containers share whose items are the attributes "0", "1", ... in this order."""
 
     _kind: type = Module
 
+    def _names(self) -> list[str]:
+        return [name for name, value in self.__dict__.items() if isinstance(value, self._kind)]
+
     def _items(self) -> list:
-        # By number, because an item that was replaced keeps its place among the attributes and one that was inserted has none.
-        return [self.__dict__[str(i)] for i in range(len(self))]
+        return [value for value in self.__dict__.values() if isinstance(value, self._kind)]
 
     def __len__(self) -> int:
-        return sum(name.isdigit() for name in self.__dict__)
+        return len(self._names())
 
     def __iter__(self) -> Iterator:
         return iter(self._items())
 
-    def _place(self, index) -> str:
+    def _place(self, index) -> int:
         n = len(self)
         i = operator.index(index)
         if not -n <= i < n:
             raise DimensionError(f"this {type(self).__name__} has {n} items: got the index {i}")
-        return str(i % n)
+        return i % n
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return self._like(self._items()[index])
-        return self.__dict__[self._place(index)]
+            return self._like(index)
+        return self._items()[self._place(index)]
 
     def __setitem__(self, index, item) -> None:
-        setattr(self, self._place(index), self._checked(item))
+        setattr(self, self._names()[self._place(index)], self._checked(item))
 
     def __delitem__(self, index) -> None:
         items = self._items()
-        del items[index]
+        del items[index if isinstance(index, slice) else self._place(index)]
         self._replace(items)
 
     def _replace(self, items: Iterable) -> None:
         items = [self._checked(item) for item in items]
-        for name in [name for name in self.__dict__ if name.isdigit()]:
+        for name in self._names():
             delattr(self, name)
         for i, item in enumerate(items):
             setattr(self, str(i), item)
 
-    def _like(self, items):
-        return type(self)(items)
+    def _like(self, index: slice):
+        return type(self)(self._items()[index])
 
     def _checked(self, item):
         if not isinstance(item, self._kind):
-            raise DTypeError(f"a {type(self).__name__} holds {self._kind.__name__}s: got {type(item).__name__}")
+            raise DTypeError(f"a {type(self).__name__} holds modules: got {type(item).__name__}")
         return item
 
     def append(self, item):
@@ -99,36 +101,31 @@ class Sequential(_Numbered):
         else:
             self._replace(modules)
 
-    def _items(self) -> list[Module]:
-        return [value for value in self.__dict__.values() if isinstance(value, Module)]  # their names may be words
-
-    def _names(self) -> list[str]:
-        return [name for name, value in self.__dict__.items() if isinstance(value, Module)]
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-    def _place(self, index) -> str:
-        return self._names()[int(super()._place(index))]
+    def _numbered(self) -> bool:
+        return self._names() == [str(i) for i in range(len(self))]
 
     def __delitem__(self, index) -> None:
-        kept = dict(zip(self._names(), self._items()))
-        names = list(kept)
-        del names[index]
-        for name in kept:
-            delattr(self, name)
-        numbered = all(name.isdigit() for name in kept)
-        for i, name in enumerate(names):
-            setattr(self, str(i) if numbered else name, kept[name])
+        if self._numbered():
+            super().__delitem__(index)
+        else:  # the others keep their names
+            names = self._names()
+            for name in names[index] if isinstance(index, slice) else [names[self._place(index)]]:
+                delattr(self, name)
+
+    def append(self, item):
+        """Add ``item`` at the end; returns the container."""
+        if str(len(self)) in self.__dict__:
+            raise UsageError(f"append would name the module {len(self)}, which is taken: use add_module with another name")
+        return super().append(item)
 
     def insert(self, index: int, item) -> None:
         """Put ``item`` before the place ``index``; the modules must be numbered, not named."""
-        if not all(name.isdigit() for name in self._names()):
-            raise UsageError("insert needs a Sequential of numbered modules: this one has names; build it anew")
+        if not self._numbered():
+            raise UsageError(f"insert numbers the modules anew, and these have names: {', '.join(self._names())}")
         super().insert(index, item)
 
-    def _like(self, items):
-        return type(self)(*items)
+    def _like(self, index: slice):
+        return type(self)(dict(list(zip(self._names(), self._items()))[index]))
 
     def forward(self, input):
         for module in self._items():
@@ -194,8 +191,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        self[key]  # the error for a name that is not there
-        delattr(self, key)
+        self.pop(key)
 
     def __contains__(self, key) -> bool:
         return isinstance(self.__dict__.get(key), Module)
@@ -226,7 +222,7 @@ class ModuleDict(Module):
     def pop(self, key: str) -> Module:
         """Take the module under ``key`` out and return it."""
         module = self[key]
-        del self[key]
+        delattr(self, key)
         return module
 
     def clear(self) -> None:

@@ -73,8 +73,8 @@ class Module:
                 )
         elif value is not None and isinstance(self.__dict__.get(name), Parameter):
             raise DTypeError(
-                f"{name!r} is a parameter of {type(self).__name__}, so it takes a Parameter or None: got {type(value).__name__}; "
-                "wrap the new value in nn.Parameter(...), or change the old one under no_grad() with .copy_()"
+                f"{name!r} is a parameter of {type(self).__name__}, so it takes a Parameter or None: got "
+                f"{type(value).__name__}; wrap it in nn.Parameter(...), or change the old values under no_grad() with .copy_()"
             )
         elif not (value is None or isinstance(value, Tensor)) and name in self.__dict__.get("_buffer_names", ()):
             raise DTypeError(f"{name!r} is a buffer of {type(self).__name__}, so it takes a Tensor or None: got {value!r:.50}")
@@ -190,7 +190,9 @@ class Module:
         """The part at a dotted name; the module itself for an empty one."""
         modules = dict(self.named_modules(remove_duplicate=False))
         if target not in modules:
-            raise UsageError(f"{type(self).__name__} has no part {target!r}: it has {', '.join(filter(None, modules)) or 'none'}")
+            raise UsageError(
+                f"{type(self).__name__} has no part {target!r}: it has {', '.join(filter(None, modules)) or 'none'}"
+            )
         return modules[target]
 
     # -- state ----------------------------------------------------------------------------------------------------------

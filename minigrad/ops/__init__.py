@@ -5,6 +5,7 @@ import sys as _sys
 from ..methods import attach as _attach
 from ..tensor import Tensor as _Tensor, raw
 from .activation import log_softmax, relu, softmax
+from .arrangement import diagonal, flip, repeat, roll, tile, tril, triu
 from .arithmetic import (
     add,
     atan2,
@@ -37,6 +38,8 @@ from .arithmetic import (
     to,
     where,
 )
+from .arrangement import diagonal, flip, repeat, roll, tile, tril, triu
+from .assignment import setitem, update_in_place
 from .creation import (
     arange,
     as_tensor,
@@ -79,22 +82,17 @@ from .elementwise import (
     tanh,
 )
 from .indexing import (
-    argsort,
     gather,
     getitem,
     index_select,
     masked_select,
-    nonzero,
+    repeat_interleave,
     scatter_add,
     select,
-    setitem,
-    sort,
     take_along_dim,
-    topk,
-    unique,
-    update_in_place,
 )
-from .linalg import addmm, bmm, cdist, diagonal, dot, einsum, matmul, mm, mv, outer, trace
+from .linalg import addmm, bmm, cdist, dot, einsum, matmul, mm, mv, outer, trace
+from .ordering import argsort, nonzero, sort, topk, unique
 from .random import (
     bernoulli,
     get_rng_state,
@@ -138,25 +136,26 @@ from .shaping import (
     expand,
     expand_as,
     flatten,
-    flip,
     matrix_transpose,
+    moveaxis,
+    movedim,
+    narrow,
     permute,
-    repeat,
+    ravel,
     reshape,
+    reshape_as,
     reversed_dims,
-    roll,
     split,
     squeeze,
     stack,
     swapaxes,
-    tile,
+    t,
     transpose,
-    tril,
-    triu,
     unbind,
     unflatten,
     unsqueeze,
     view,
+    view_as,
 )
 
 _attach(_Tensor, _sys.modules[__name__])  # from here on x + y and x.sum() work

@@ -13,8 +13,9 @@ from ..tensor import Tensor, as_dtype, raw, wrap
 from .arithmetic import mul, to
 from .dims import axis_of, numpy_names
 from .elementwise import erf, exp, log, sigmoid, tanh
-from .layout import floating, ready, rows_along
-from .reduction import amax, sum as sum_
+from .layout import floating, rows_along
+from .reduction import amax
+from .reduction import sum as sum_
 from .shaping import chunk
 
 # -- one element at a time ----------------------------------------------------------------------------------------------
@@ -71,6 +72,20 @@ def log_sigmoid(x):
 log_sigmoid.vjp(x=lambda g, x: g * sigmoid.on(-x))
 
 
+@primitive(r"x \, \sigma(x)", name="silu")
+def sigmoid_weighted(x):
+    """x times its sigmoid."""
+    return x * sigmoid.forward(x)
+
+
+def _silu_rule(g, x):
+    gate = sigmoid.on(x)
+    return g * (gate * (1 + x * (1 - gate)))
+
+
+sigmoid_weighted.vjp(x=_silu_rule)
+
+
 def glu(input, dim: int = -1) -> Tensor:
     """The gated linear unit ``a * sigmoid(b)``, a and b being the halves of ``input`` along ``dim``.
 
@@ -104,14 +119,6 @@ def gelu(input, approximate: str = "none") -> Tensor:
     if approximate not in ("none", "tanh"):
         raise UsageError(f"gelu knows approximate='none' and 'tanh': got {approximate!r}")
     return _gelu_reference(floating(input, "gelu"), approximate == "tanh")
-
-
-def silu(input) -> Tensor:
-    """x * sigmoid(x), also called swish.
-
-    Source: Hendrycks and Gimpel, 2016; Ramachandran et al., "Searching for Activation Functions", 2017.
-    """
-    return mul(input, sigmoid(input))
 
 
 # -- one row at a time --------------------------------------------------------------------------------------------------

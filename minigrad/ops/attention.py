@@ -13,12 +13,13 @@ from .. import kernels
 from ..errors import DTypeError, ShapeError
 from ..primitive import fused
 from ..tensor import Tensor, raw
-from .arithmetic import where
+from .arithmetic import select
 from .dropout import draw_seed, drop, dropped, probability
 from .elementwise import exp
 from .layout import floating, one_dtype, ready
 from .linalg import matmul
-from .reduction import amax, sum as sum_
+from .reduction import amax
+from .reduction import sum as sum_
 from .shaping import matrix_transpose
 
 # -- softmax under a mask -----------------------------------------------------------------------------------------------
@@ -27,13 +28,13 @@ from .shaping import matrix_transpose
 def _masked_softmax_reference(scores, mask, causal, scale):
     scores = scores * scale
     if mask is not None:
-        scores = where(mask, scores, -math.inf) if raw(mask).dtype == np.bool_ else scores + mask
+        scores = select(mask, scores, -math.inf) if raw(mask).dtype == np.bool_ else scores + mask
     if causal:
-        scores = where(np.tri(*scores.shape[-2:], dtype=np.bool_), scores, -math.inf)
+        scores = select(np.tri(*scores.shape[-2:], dtype=np.bool_), scores, -math.inf)
     top = raw(amax(scores, -1, True))
     weights = exp(scores - np.where(top == -np.inf, 0, top))
     total = sum_(weights, -1, True)
-    return weights / where(raw(total) == 0, 1.0, total)
+    return weights / select(raw(total) == 0, 1.0, total)
 
 
 def _attention_weights(scores, mask, causal, scale):
@@ -73,37 +74,24 @@ def _reference(query, key, value, mask, causal, scale, p, seed):
     return matmul(dropped.reference(weights, p, seed) if p else weights, value)
 
 
-def _product(a, b):
-    """``a @ b`` for (batch, heads, time, features), laid out in memory as (batch, time, heads, features).
-
-    Heads are split off a (batch, time, heads * features) array and joined to one again; in this order both are free.
-    """
-    if a.ndim != 4:
-        return kernels.matmul.matmul(a, b)
-    lead = a.shape[:2] if a.shape[:2] == b.shape[:2] else np.broadcast_shapes(a.shape[:2], b.shape[:2])
-    batch, heads = lead
-    out = np.empty((batch, a.shape[2], heads, b.shape[3]), a.dtype).transpose(0, 2, 1, 3)
-    return kernels.matmul.matmul(a, b, out=out)
-
-
 @fused(r"\mathrm{softmax}\left(\frac{Q K^{\mathsf{T}}}{\sqrt{d}} + M\right) V", reference=_reference, name="attention")
 def attention(query, key, value, mask, causal, scale, p, seed):
     """Every query's mean of the values, weighted by the softmax of its products with the keys. Keeps these weights."""
-    scores = kernels.matmul.matmul(query, key.swapaxes(-1, -2))
+    scores = ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2)))
     weights = _attention_weights(scores, mask, causal, scale)
-    return _product(drop(weights, p, seed) if p else weights, value), weights
+    return kernels.matmul.matmul(drop(weights, p, seed) if p else weights, value), weights
 
 
 @attention.backward("query", "key", "value")
 def _(g, query, key, value, scale, p, seed, kept, needs):
     gquery = gkey = gvalue = None
     if needs[2]:
-        gvalue = _product((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g)
+        gvalue = kernels.matmul.matmul((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g)
     if needs[0] or needs[1]:
-        gweights = kernels.matmul.matmul(g, value.swapaxes(-1, -2))
+        gweights = ready(kernels.matmul.matmul(g, value.swapaxes(-1, -2)))
         gscores = _scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
-        gquery = _product(gscores, key) if needs[0] else None
-        gkey = _product(gscores.swapaxes(-1, -2), query) if needs[1] else None
+        gquery = kernels.matmul.matmul(gscores, key) if needs[0] else None
+        gkey = kernels.matmul.matmul(gscores.swapaxes(-1, -2), query) if needs[1] else None
     return gquery, gkey, gvalue
 
 
@@ -225,5 +213,7 @@ def scaled_dot_product_attention(
 
 def _shared_heads(x: Tensor, heads: int) -> Tensor:
     if heads % x.shape[-3]:
-        raise ShapeError(f"enable_gqa needs query heads that are a multiple of those of key and value: got {heads}, {x.shape[-3]}")
+        raise ShapeError(
+            f"enable_gqa needs query heads that are a multiple of those of key and value: got {heads}, {x.shape[-3]}"
+        )
     return x.repeat_interleave(heads // x.shape[-3], -3)

@@ -9,10 +9,11 @@ from ..errors import DimensionError, DTypeError, ShapeError, UsageError
 from ..primitive import fused
 from ..tensor import Tensor, raw, wrap
 from .activation import log_soft_maximum, log_softmax
-from .arithmetic import where
+from .arithmetic import select
 from .indexing import getitem
 from .layout import floating, one_dtype, ready
-from .reduction import mean, sum as sum_
+from .reduction import mean
+from .reduction import sum as sum_
 from .shaping import permute, reshape
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -35,14 +36,15 @@ def reduced(losses, weights, reduction: str):
 
 
 def _reference(logits, targets, weight, ignore_index, label_smoothing, reduction):
-    log_p = log_soft_maximum.reference(logits, 1)
+    counted = targets != ignore_index
+    log_p = log_soft_maximum.reference(select(counted[:, None], logits, 0.0), 1)  # what an ignored row holds must not matter
     weights, safe = class_weights(targets, weight, ignore_index, log_p.dtype)
     rows = np.arange(len(targets))
     losses = (label_smoothing - 1) * weights * getitem(log_p, (rows, safe))
     if label_smoothing:
         spread = log_p if weight is None else log_p * raw(weight)
         losses = losses - label_smoothing / log_p.shape[1] * sum_(spread, 1)
-    return reduced(where(targets != ignore_index, losses, 0.0), weights, reduction)
+    return reduced(select(counted, losses, 0.0), weights, reduction)
 
 
 @fused(r"-\sum_i w_{t_i} \ln \mathrm{softmax}(x_i)_{t_i}", reference=_reference, name="cross_entropy")
@@ -182,7 +184,9 @@ def nll_loss(input, target, weight=None, ignore_index: int = -100, reduction: st
     x = floating(input, "nll_loss")
     checked_reduction(reduction, "nll_loss")
     if not x.ndim:
-        raise ShapeError("nll_loss needs log-probabilities (classes), (rows, classes) or (batch, classes, d1, ..): got a scalar")
+        raise ShapeError(
+            "nll_loss needs log-probabilities (classes), (rows, classes) or (batch, classes, d1, ..): got a scalar"
+        )
     rows, shape = classes_last(x)
     weight = checked_weight(weight, x, rows.shape[1], "nll_loss")
     given = np.asarray(raw(target))
@@ -191,5 +195,5 @@ def nll_loss(input, target, weight=None, ignore_index: int = -100, reduction: st
     targets = checked_targets(given, rows.shape[1], ignore_index, "nll_loss").reshape(-1)
     weights, safe = class_weights(targets, weight, ignore_index, x.dtype)
     chosen = getitem(rows, (np.arange(len(targets)), safe))
-    losses = where(targets != ignore_index, -weights * chosen, 0.0)  # where: an ignored -inf must not become NaN
+    losses = select(targets != ignore_index, -weights * chosen, 0.0)  # not a product: an ignored -inf would become NaN
     return reshape(losses, shape) if reduction == "none" else reduced(losses, weights, reduction)

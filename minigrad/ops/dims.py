@@ -44,19 +44,28 @@ def _nothing_to_reduce(dim) -> tuple[int, ...]:
     return ()
 
 
-def sizes(shape) -> tuple[int, ...]:
-    """Sizes given one by one or as one sequence: ``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = shape[0]
+def sizes(given, named=None) -> tuple[int, ...]:
+    """Sizes (or dimensions) given one by one, as one sequence, or by name: ``f(2, 3)``, ``f((2, 3))``, ``f(shape=(2, 3))``.
+
+    Args:
+        given: the positional arguments.
+        named: the value of the keyword, or None where it was not used.
+    """
+    if named is not None:
+        if given:
+            raise UsageError(f"sizes are given by position or by name, not both: got {given!r} and {named!r}")
+        given = named if isinstance(named, (tuple, list)) else (named,)
+    elif len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = given[0]
     try:
-        return tuple(operator.index(n) for n in shape)
+        return tuple(operator.index(n) for n in given)
     except TypeError:
-        raise DTypeError(f"sizes are integers: got {tuple(shape)!r}") from None
+        raise DTypeError(f"sizes are integers: got {tuple(given)!r}") from None
 
 
-def shape_of(shape) -> tuple[int, ...]:
+def shape_of(given, named=None) -> tuple[int, ...]:
     """Sizes of a new tensor, none negative."""
-    result = sizes(shape)
+    result = sizes(given, named)
     if any(n < 0 for n in result):
         raise ShapeError(f"sizes are not negative: got {result}")
     return result

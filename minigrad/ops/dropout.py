@@ -7,10 +7,9 @@ import numpy as np
 from .. import kernels
 from ..errors import UsageError
 from ..primitive import fused
-from ..tensor import Tensor
 from . import random
-from .arithmetic import mul, where
-from .layout import floating, ready
+from .arithmetic import mul, select
+from .layout import ready
 
 
 def draw_seed() -> int:
@@ -36,7 +35,7 @@ def drop(x: np.ndarray, p: float, seed: int) -> np.ndarray:
 
 def _reference(x, p, seed):
     factor = drop(np.ones(x.shape, x.dtype), p, seed)
-    return where(factor != 0, mul(x, factor), 0.0)  # where: a dropped element is 0 even if it was NaN or infinite
+    return select(factor != 0, mul(x, factor), 0.0)  # not the product alone: a dropped NaN is 0
 
 
 @fused(r"\frac{m \odot x}{1 - p}, \; m \sim \mathrm{Bernoulli}(1 - p)", reference=_reference, name="dropout")
@@ -48,20 +47,3 @@ def dropped(x, p, seed):
 @dropped.backward("x")
 def _(g, p, seed):
     return (drop(g, p, seed),)
-
-
-def dropout(input, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element zeroed with probability ``p``, the others divided by 1 - p, so that the expectation stays the same.
-
-    Not training, or with p = 0, ``input`` itself comes back; p = 1 gives zeros. A dropped element is 0 even where ``input`` is
-    NaN or infinite. The seed of each call comes from minigrad's generator, see :func:`minigrad.manual_seed`.
-
-    Source: Srivastava et al., "Dropout", JMLR 2014 (here in its inverted form).
-
-    Raises:
-        UsageError: if ``p`` is outside [0, 1].
-    """
-    p = probability(p, "dropout")
-    if not training or p == 0:
-        return input
-    return dropped(floating(input, "dropout"), p, draw_seed())

@@ -8,7 +8,7 @@ from .. import kernels
 from ..errors import DimensionError, DTypeError, ShapeError
 from ..primitive import fused
 from ..tensor import Tensor, raw
-from .arithmetic import where
+from .arithmetic import select
 from .indexing import getitem
 from .layout import floating, ready
 
@@ -17,7 +17,7 @@ def _reference(weight, ids, padding_idx):
     rows = getitem(weight, ids)
     if padding_idx is None:
         return rows
-    return where((ids == padding_idx)[..., None], rows.detach(), rows)
+    return select((ids == padding_idx)[..., None], rows.detach(), rows)
 
 
 @fused(r"W_{i}", reference=_reference, name="embedding")

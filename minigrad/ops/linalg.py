@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
 from ..tensor import Tensor, raw
 from .arithmetic import mul
-from .reduction import sum as sum_
+from .arrangement import diagonal
+from .reduction import norm, sum as sum_
 from .shaping import permute, reshape, unsqueeze
 
 
@@ -125,7 +127,11 @@ def dot(input, tensor) -> Tensor:
 
 
 def outer(input, vec2) -> Tensor:
-    """The outer product of two vectors: (n) and (m) give (n, m)."""
+    """The outer product of two vectors: (n) and (m) give (n, m).
+
+    Raises:
+        ShapeError: for operands of other shapes.
+    """
     a, b = raw(input), raw(vec2)
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(f"outer takes two vectors: got {a.shape} and {b.shape}")
@@ -133,8 +139,20 @@ def outer(input, vec2) -> Tensor:
 
 
 def addmm(input, mat1, mat2, *, beta=1, alpha=1) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)``."""
+    """``beta * input + alpha * (mat1 @ mat2)``; with ``beta`` 0, NaN in ``input`` does not spread.
+
+    Shapes:
+        ``input`` broadcasts to (n, m), for matrices (n, k) and (k, m).
+
+    Raises:
+        ShapeError, DTypeError: for operands that do not fit.
+    """
     product = mm(mat1, mat2)
+    x = raw(input)
+    if x.dtype != product.dtype:
+        raise DTypeError(f"addmm needs operands of one dtype: got {x.dtype} and {product.dtype}; convert one with .to()")
+    if x.ndim > 2 or any(n not in (1, m) for n, m in zip(x.shape[::-1], product.shape[::-1])):
+        raise ShapeError(f"addmm adds an input that broadcasts to the product's shape {product.shape}: got {x.shape}")
     if alpha != 1:
         product = mul(product, alpha)
     if beta == 0:
@@ -159,15 +177,15 @@ def einsum(equation: str, *operands) -> Tensor:
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     terms, output = _parse(equation, operands)
-    sizes: dict[str, int] = {}
+    sizes: dict = {}
     tensors = []
     for letters, x in zip(terms, operands):
         x, letters = _diagonal(x, letters, equation)
         for letter, n in zip(letters, raw(x).shape):
-            if sizes.setdefault(letter, n) != n:
-                if 1 not in (n, sizes[letter]):
-                    raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {sizes[letter]} and for {n}")
-                sizes[letter] = max(n, sizes[letter])
+            if sizes.setdefault(letter, n) == 1:
+                sizes[letter] = n
+            elif n not in (1, sizes[letter]):
+                raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {sizes[letter]} and for {n}")
         tensors.append((x, letters))
     if any(letter not in sizes for letter in output):
         raise UsageError(f"einsum {equation!r}: the output names a letter that no operand has")
@@ -183,35 +201,41 @@ def einsum(equation: str, *operands) -> Tensor:
     return permute(result, tuple(letters.index(letter) for letter in output)) if output else result
 
 
-def _parse(equation: str, operands):
+_TERM = re.compile(r"([A-Za-z]*)(\.\.\.)?([A-Za-z]*)")
+
+
+def _parse(equation: str, operands) -> tuple[list[list], list]:
+    """The dimensions of each operand and of the output: letters, and for those that ``...`` stands for, numbers from the right."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
         raise UsageError(f"einsum {equation!r} names {len(terms)} operands: got {len(operands)}")
-    used = set(equation)
-    spare = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in used]
-    dots = 0
     parsed = []
     for term, x in zip(terms, operands):
-        ndim = raw(x).ndim
-        if "..." in term:
-            extra = ndim - len(term.replace("...", ""))
-            dots = max(dots, extra)
-        else:
-            extra = 0
-        if not term.replace("...", "").isalpha() and term not in ("", "...") or len(term.replace("...", "")) + extra != ndim:
+        before, dots, after = _term(term, equation)
+        unnamed = raw(x).ndim - len(before) - len(after)
+        if unnamed < 0 or (unnamed and not dots):
             raise UsageError(f"einsum {equation!r}: the term {term!r} does not fit an operand of shape {raw(x).shape}")
-        parsed.append((term, extra))
-    ellipsis = spare[:dots][::-1]
-    terms = [list(term.replace("...", "".join(ellipsis[dots - n :]) if n else "")) for term, n in parsed]
+        parsed.append([*before, *range(unnamed, 0, -1), *after])
+    widest = max((label for term in parsed for label in term if isinstance(label, int)), default=0)
+    ellipsis = list(range(widest, 0, -1))
     if arrow:
-        output = list(right.replace("...", "".join(ellipsis)))
+        before, dots, after = _term(right, equation)
+        output = [*before, *(ellipsis if dots else ()), *after]
     else:
-        flat = [letter for term in terms for letter in term]
-        output = ellipsis + sorted(letter for letter in set(flat) if flat.count(letter) == 1 and letter not in ellipsis)
+        flat = [label for term in parsed for label in term]
+        output = [*ellipsis, *sorted(label for label in set(flat) - set(ellipsis) if flat.count(label) == 1)]
     if len(set(output)) != len(output):
         raise UsageError(f"einsum {equation!r}: the output names a letter twice")
-    return terms, output
+    return parsed, output
+
+
+def _term(term: str, equation: str) -> tuple[str, str | None, str]:
+    """The letters of a term before its ``...``, the dots if it has any, and the letters behind them."""
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise UsageError(f"einsum {equation!r}: a term is letters with at most one ... among them: got {term!r}")
+    return match[1], match[2], match[3]
 
 
 def _diagonal(x, letters, equation: str):
@@ -224,10 +248,8 @@ def _diagonal(x, letters, equation: str):
             if shape[i] != shape[j]:
                 raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {shape[i]} and for {shape[j]}")
             rest = [k for k in range(len(shape)) if k not in (i, j)]
-            x = permute(x, (i, j, *rest))
-            n = np.arange(shape[i])
-            x = x[n, n]
-            letters = [letter, *(letters[k] for k in rest)]
+            x = diagonal(x, 0, i, j)
+            letters = [*(letters[k] for k in rest), letter]
     return x, letters
 
 
@@ -238,7 +260,10 @@ def _widened(x, letters, sizes):
 
 
 def _contract(a, a_letters, b, b_letters, later):
-    """Two operands into one by a batched matrix product: shared letters that are still needed are the batch."""
+    """Two operands into one by a batched matrix product: shared letters that are still needed are the batch.
+
+    Where no letter is summed over, the product is one of elements.
+    """
     shared = [c for c in a_letters if c in b_letters]
     alone_a = tuple(i for i, c in enumerate(a_letters) if c not in b_letters and c not in later)
     if alone_a:
@@ -254,7 +279,8 @@ def _contract(a, a_letters, b, b_letters, later):
     b = permute(b, tuple(b_letters.index(c) for c in batch + summed + columns)) if b_letters else b
     size = dict(zip(batch + rows + summed, raw(a).shape)) | dict(zip(batch + summed + columns, raw(b).shape))
     count = [math.prod(size[c] for c in group) for group in (batch, rows, summed, columns)]
-    product = matmul(reshape(a, count[0], count[1], count[2]), reshape(b, count[0], count[2], count[3]))
+    a, b = reshape(a, count[0], count[1], count[2]), reshape(b, count[0], count[2], count[3])
+    product = matmul(a, b) if summed else mul(a, b)
     letters = batch + rows + columns
     return reshape(product, tuple(size[c] for c in letters)), letters
 
@@ -264,27 +290,21 @@ def cdist(x1, x2, p: float = 2.0) -> Tensor:
 
     Computed from the differences, not from squares, so that near pairs keep their digits; memory grows with n * m * d. The
     gradient between equal rows is 0.
+
+    Raises:
+        ShapeError, DTypeError: for operands that do not fit.
+        UsageError: for a negative ``p``.
     """
-    a, b = raw(x1), raw(x2)
+    a, b = _pair(x1, x2, "cdist")
+    if p < 0:
+        raise UsageError(f"cdist needs p from 0 upward: got {p}")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"cdist needs (.., n, d) and (.., m, d): got {a.shape} and {b.shape}")
-    from .reduction import norm
-
     return norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
 
 
 def trace(input) -> Tensor:
     """The sum of the main diagonal of a matrix."""
+    if raw(input).ndim != 2:
+        raise ShapeError(f"trace needs a matrix: got shape {raw(input).shape}")
     return sum_(diagonal(input))
-
-
-def diagonal(input) -> Tensor:
-    """The main diagonal of a matrix."""
-    x = raw(input)
-    if x.ndim != 2:
-        raise ShapeError(f"diagonal needs a matrix: got shape {x.shape}")
-    n = np.arange(min(x.shape))
-    return input[n, n]
-
-
-__all__ = ["addmm", "bmm", "cdist", "diagonal", "dot", "einsum", "matmul", "mm", "mv", "outer", "trace"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from .. import kernels
 from ..errors import ShapeError
 from ..primitive import fused

@@ -354,7 +354,7 @@ def cumsum(input, dim: int, *, dtype=None) -> Tensor:
 
 
 @numpy_names
-def norm(input, p="fro", dim=None, keepdim: bool = False) -> Tensor:
+def norm(input, p: float | str = "fro", dim=None, keepdim: bool = False) -> Tensor:
     """The p-norm of the elements over ``dim``, or of all of them. The gradient of the norm of a zero vector is 0.
 
     Args:

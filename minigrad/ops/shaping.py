@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import operator
 
 import numpy as np
 
-from ..errors import ShapeError, UsageError
-from ..primitive import primitive
-from ..tensor import Tensor, raw
-from .dims import axes_of, axis_of, sizes
+from ..errors import DimensionError, DTypeError, ShapeError, UsageError
+from ..primitive import Primitive, primitive
+from ..promotion import promote_types
+from ..tensor import Tensor, raw, wrap
+from .dims import axes_of, axis_of, numpy_names, sizes
 
 
 @primitive(r"\mathrm{reshape}(x)", name="reshape")
@@ -22,14 +25,14 @@ def reshaped(x, shape):
 reshaped.vjp(x=lambda g, x_shape: np.reshape(g, x_shape))
 
 
-def reshape(input, *shape) -> Tensor:
+def reshape(input, *size, shape=None) -> Tensor:
     """The same elements, in the same order, under another shape; one size may be -1, and follows from the others.
 
     Raises:
         ShapeError: if the sizes do not multiply to the number of elements.
     """
     x = raw(input)
-    shape = sizes(shape)
+    shape = sizes(size, shape)
     known = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
     fits = known == x.size if not unknown else unknown == 1 and known and x.size % known == 0
@@ -39,8 +42,27 @@ def reshape(input, *shape) -> Tensor:
 
 
 def view(input, *shape) -> Tensor:
-    """As :func:`reshape`; a copy where the memory does not allow a view."""
+    """As :func:`reshape`: a copy where the memory does not allow a view, which PyTorch would refuse.
+
+    Raises:
+        DTypeError: for a dtype instead of a shape; reading the same bytes as another type has no gradient.
+    """
+    if len(shape) == 1 and isinstance(shape[0], (np.dtype, type, str)):
+        raise DTypeError(f"view takes sizes, not the dtype {shape[0]}: use .to(dtype) to convert the values")
     return reshape(input, *shape)
+
+
+def view_as(input, other) -> Tensor:
+    """``input`` under the shape of ``other``."""
+    return reshape(input, raw(other).shape)
+
+
+reshape_as = view_as
+
+
+def ravel(input) -> Tensor:
+    """All elements as a vector."""
+    return reshape(input, -1)
 
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -54,11 +76,27 @@ def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshaped(input, (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
 
-def unflatten(input, dim: int, sizes_: tuple[int, ...]) -> Tensor:
-    """One dimension as several; one of ``sizes_`` may be -1."""
-    x = raw(input)
-    axis = axis_of(dim, x.ndim)
-    return reshape(input, (*x.shape[:axis], *sizes_, *x.shape[axis + 1 :]))
+@numpy_names
+def unflatten(input, dim: int, sizes: tuple[int, ...]) -> Tensor:
+    """One dimension as several; one of ``sizes`` may be -1.
+
+    Raises:
+        ShapeError: if the sizes do not multiply to that of the dimension.
+    """
+    shape = raw(input).shape
+    axis = axis_of(dim, len(shape))
+    if not shape:
+        raise ShapeError("unflatten needs a tensor with dimensions: this one has none; use reshape")
+    return reshape(input, (*shape[:axis], *_completed(sizes, shape[axis]), *shape[axis + 1 :]))
+
+
+def _completed(parts, total: int) -> tuple[int, ...]:
+    """``parts`` with -1 replaced, so that they multiply to ``total``: also where other dimensions have size 0."""
+    known = math.prod(n for n in parts if n != -1)
+    parts = tuple((total // known if known else 0) if n == -1 else n for n in parts)
+    if math.prod(parts) != total:
+        raise ShapeError(f"unflatten needs sizes that multiply to {total}, with at most one -1: got {parts}")
+    return parts
 
 
 @primitive(r"x^{\mathsf{T}}", name="permute")
@@ -70,16 +108,17 @@ def permuted(x, order):
 permuted.vjp(x=lambda g, order: np.transpose(g, tuple(sorted(range(len(order)), key=order.__getitem__))))
 
 
-def permute(input, *dims) -> Tensor:
-    """The dimensions in the order ``dims``.
+def permute(input, *order, dims=None) -> Tensor:
+    """The dimensions in another order: ``x.permute(2, 0, 1)``, ``x.permute((2, 0, 1))`` or ``dims=``.
 
     Raises:
-        ShapeError: if ``dims`` does not name every dimension once.
+        ShapeError: if not every dimension is named once.
     """
     x = raw(input)
-    order = tuple(axis_of(d, x.ndim) for d in sizes(dims))
+    wanted = sizes(order, dims)
+    order = tuple(axis_of(d, x.ndim) for d in wanted)
     if sorted(order) != list(range(x.ndim)):
-        raise ShapeError(f"permute names each of the {x.ndim} dimensions once: got {sizes(dims)}")
+        raise ShapeError(f"permute names each of the {x.ndim} dimensions once: got {wanted}")
     return permuted(input, order)
 
 
@@ -93,7 +132,42 @@ def transpose(input, dim0: int, dim1: int) -> Tensor:
     return permuted(input, tuple(order))
 
 
-swapaxes = transpose
+def swapaxes(input, axis0: int, axis1: int) -> Tensor:
+    """Two dimensions swapped, under NumPy's name."""
+    return transpose(input, axis0, axis1)
+
+
+def t(input) -> Tensor:
+    """A matrix transposed; a vector or a number as it is.
+
+    Raises:
+        ShapeError: for more dimensions than two.
+    """
+    x = raw(input)
+    if x.ndim > 2:
+        raise ShapeError(f"t() takes at most 2 dimensions: got shape {x.shape}; use .mT or transpose(dim0, dim1)")
+    return reversed_dims(input)
+
+
+def movedim(input, source, destination) -> Tensor:
+    """The dimensions ``source`` (one or several) moved to ``destination``, the others keeping their order.
+
+    Raises:
+        UsageError: if the two do not name equally many dimensions, each once.
+    """
+    ndim = raw(input).ndim
+    sources, targets = (
+        axes_of(d if isinstance(d, (tuple, list)) else (d,), ndim) if d != () else () for d in (source, destination)
+    )
+    if len(sources) != len(targets):
+        raise UsageError(f"movedim needs as many destinations as sources: got {source} and {destination}")
+    order = [i for i in range(ndim) if i not in sources]
+    for target, moved in sorted(zip(targets, sources)):
+        order.insert(target, moved)
+    return permuted(input, tuple(order))
+
+
+moveaxis = movedim
 
 
 def matrix_transpose(input) -> Tensor:
@@ -118,14 +192,14 @@ def broadcasted(x, shape):
 broadcasted.vjp(x=lambda g: g)  # the tape sums what was broadcast
 
 
-def expand(input, *shape) -> Tensor:
+def expand(input, *shape, size=None) -> Tensor:
     """Dimensions of size 1 repeated to ``shape``, and new ones put in front; -1 keeps a size. No memory is copied.
 
     Raises:
         ShapeError: if a size other than 1 would have to change.
     """
     x = raw(input)
-    wanted = sizes(shape)
+    wanted = sizes(shape, size)
     lead = len(wanted) - x.ndim
     target = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
     if lead < 0 or any(n < 0 for n in target) or any(a not in (1, b) for a, b in zip(x.shape, target[max(lead, 0) :])):
@@ -138,11 +212,12 @@ def expand_as(input, other) -> Tensor:
     return expand(input, raw(other).shape)
 
 
-def broadcast_to(input, shape) -> Tensor:
+def broadcast_to(input, size) -> Tensor:
     """As :func:`expand`, with the shape as one sequence."""
-    return expand(input, shape)
+    return expand(input, size)
 
 
+@numpy_names
 def squeeze(input, dim=None) -> Tensor:
     """Without its dimensions of size 1, or without those of ``dim`` that have size 1."""
     x = raw(input)
@@ -150,6 +225,7 @@ def squeeze(input, dim=None) -> Tensor:
     return reshaped(input, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
+@numpy_names
 def unsqueeze(input, dim: int) -> Tensor:
     """With a new dimension of size 1 at ``dim``."""
     shape = raw(input).shape
@@ -189,31 +265,26 @@ def clone(input) -> Tensor:
 # -- joining and parting ------------------------------------------------------------------------------------------------
 
 
-class _Join:
-    """``cat`` takes any number of tensors, and a primitive a fixed number of arguments: one primitive per number."""
+@functools.cache
+def _joined(count: int) -> Primitive:
+    """The primitive that joins ``count`` tensors: a primitive has a fixed number of arguments, and ``cat`` has not."""
+    pieces = [f"x{i}" for i in range(count)]
+    joined = Primitive(_concatenated, r"[x_0; x_1; \dots]", False, "cat", (*pieces, "axis", "starts"))
+    joined.vjp(**{piece: _piece_rule(i) for i, piece in enumerate(pieces)})
+    return joined
 
-    def __init__(self):
-        self._of: dict[int, object] = {}
 
-    def of(self, count: int):
-        if count not in self._of:
-            names = [f"x{i}" for i in range(count)]
-            namespace: dict = {"np": np}
-            source = f"def cat({', '.join(names)}, axis, starts): return np.concatenate([{', '.join(names)}], axis)"
-            exec(source, namespace)
-            joined = primitive(r"[x_0; x_1; \dots]", name="cat")(namespace["cat"])
-            joined.vjp(**{name: _piece_rule(i) for i, name in enumerate(names)})
-            self._of[count] = joined
-        return self._of[count]
+def _concatenated(*arguments):
+    """Tensors one behind the other along an axis; ``starts`` says where each begins."""
+    *pieces, axis, _starts = arguments
+    return np.concatenate(pieces, axis)
 
 
 def _piece_rule(i: int):
     return lambda g, axis, starts: g[(slice(None),) * axis + (slice(starts[i], starts[i + 1]),)]
 
 
-_join = _Join()
-
-
+@numpy_names
 def cat(tensors, dim: int = 0) -> Tensor:
     """Tensors joined along ``dim``; their other sizes agree.
 
@@ -221,36 +292,33 @@ def cat(tensors, dim: int = 0) -> Tensor:
         UsageError: for no tensors at all.
         ShapeError: if their other sizes differ.
     """
-    from ..promotion import promote_types
-
-    tensors = [t for t in tensors if raw(t).shape != (0,)] or list(tensors)[:1]
+    if isinstance(tensors, (Tensor, np.ndarray)):
+        raise DTypeError("cat takes a list or tuple of tensors: got a single tensor")
+    tensors = [t for t in tensors if raw(t).shape != (0,)] or list(tensors)[:1]  # PyTorch lets an empty vector join anything
     if not tensors:
         raise UsageError("cat needs at least one tensor: got none")
     shapes = [raw(t).shape for t in tensors]
     if any(len(s) == 0 for s in shapes):
         raise ShapeError("cat needs tensors with dimensions: got one without; use stack")
     axis = axis_of(dim, len(shapes[0]))
-    others = {(*s[:axis], *s[axis + 1 :]) for s in shapes}
-    if len(others) > 1 or len({len(s) for s in shapes}) > 1:
+    if len({len(s) for s in shapes}) > 1 or len({(*s[:axis], *s[axis + 1 :]) for s in shapes}) > 1:
         raise ShapeError(f"cat needs sizes that agree except in dim {dim}: got {', '.join(map(str, shapes))}")
-    dtypes = [raw(t).dtype for t in tensors]
-    dtype = dtypes[0]
-    for other in dtypes[1:]:
-        dtype = promote_types(dtype, other)
-    tensors = [t if raw(t).dtype == dtype else _as(t, dtype) for t in tensors]
-    starts = [0]
-    for shape in shapes:
-        starts.append(starts[-1] + shape[axis])
-    return _join.of(len(tensors))(*tensors, axis, tuple(starts))  # type: ignore[operator]
+    dtype = functools.reduce(promote_types, (raw(t).dtype for t in tensors))
+    tensors = [_as(t, dtype) for t in tensors]
+    starts = (0, *itertools.accumulate(shape[axis] for shape in shapes))
+    return _joined(len(tensors))(*tensors, axis, starts)
 
 
 def _as(t, dtype):
+    if raw(t).dtype == dtype:
+        return t
     return t.to(dtype) if isinstance(t, Tensor) else np.asarray(t, dtype)
 
 
 concat = concatenate = cat
 
 
+@numpy_names
 def stack(tensors, dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension.
 
@@ -265,141 +333,63 @@ def stack(tensors, dim: int = 0) -> Tensor:
     return cat([unsqueeze(t, dim) for t in tensors], axis_of(dim, len(shapes.pop()) + 1))
 
 
-def split(input, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+@numpy_names
+def split(tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Views along ``dim`` of a given size each (the last may be smaller), or of the sizes listed.
 
     Raises:
-        ShapeError: if the sizes listed do not add up to the size of ``dim``.
+        ShapeError: if the sizes listed do not add up to the size of ``dim``, or there is no dimension to split.
     """
-    x = raw(input)
-    axis = axis_of(dim, x.ndim)
-    length = x.shape[axis]
+    axis, length = _to_part(tensor, dim, "split")
     try:
         size = operator.index(split_size_or_sections)
     except TypeError:
-        parts = [operator.index(n) for n in split_size_or_sections]
+        parts = sizes((tuple(split_size_or_sections),))
     else:
-        if size <= 0 and length:
+        if size < 0 or (size == 0 and length):
             raise UsageError(f"split needs a positive size: got {size}")
-        parts = [min(size, length - i) for i in range(0, length, size)] if length else [0]
+        parts = tuple(min(size, length - i) for i in range(0, length, size)) if length else (0,)
     if sum(parts) != length or any(n < 0 for n in parts):
         raise ShapeError(f"split sections add up to the size {length} of dim {dim}: got {parts}")
-    starts = [sum(parts[:i]) for i in range(len(parts))]
-    index = (slice(None),) * axis
-    tensor = input if isinstance(input, Tensor) else Tensor(input)
-    return tuple(tensor[(*index, slice(start, start + n))] for start, n in zip(starts, parts))
+    starts = (0, *itertools.accumulate(parts))
+    tensor = tensor if isinstance(tensor, Tensor) else wrap(np.asarray(tensor))
+    return tuple(tensor[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(starts))
 
 
+def _to_part(input, dim: int, name: str) -> tuple[int, int]:
+    """The axis to part a tensor along, and its length."""
+    shape = raw(input).shape
+    axis = axis_of(dim, len(shape))
+    if not shape:
+        raise DimensionError(f"{name} needs a tensor with dimensions: this one has none")
+    return axis, shape[axis]
+
+
+@numpy_names
 def chunk(input, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
     if chunks <= 0:
         raise UsageError(f"chunk needs a positive number of chunks: got {chunks}")
-    x = raw(input)
-    length = x.shape[axis_of(dim, x.ndim)]
-    return split(input, max(-(-length // chunks), 1), dim) if length else split(input, [0] * chunks, dim)
+    _, length = _to_part(input, dim, "chunk")
+    return split(input, -(-length // chunks), dim) if length else split(input, [0] * chunks, dim)
 
 
+@numpy_names
 def unbind(input, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along ``dim``, without that dimension."""
-    x = raw(input)
-    axis = axis_of(dim, x.ndim)
-    return tuple(input[(slice(None),) * axis + (i,)] for i in range(x.shape[axis]))
+    axis, length = _to_part(input, dim, "unbind")
+    return tuple(input[(slice(None),) * axis + (i,)] for i in range(length))
 
 
-# -- repeating and turning ----------------------------------------------------------------------------------------------
-
-
-@primitive(r"\mathrm{flip}(x)", name="flip")
-def flipped(x, axes):
-    """The elements in reverse order along some dimensions."""
-    return np.flip(x, axes)
-
-
-flipped.vjp(x=lambda g, axes: np.flip(g, axes))
-
-
-def flip(input, *dims) -> Tensor:
-    """The order of the elements reversed along each of ``dims``."""
-    dims = sizes(dims)
-    return flipped(input, axes_of(dims, raw(input).ndim) if dims else ())
-
-
-@primitive(r"\mathrm{roll}(x)", name="roll")
-def rolled(x, shifts, axes):
-    """The elements moved along, those that fall off one end coming in at the other."""
-    return np.roll(x, shifts, axes)
-
-
-rolled.vjp(x=lambda g, shifts, axes: np.roll(g, tuple(-s for s in shifts) if isinstance(shifts, tuple) else -shifts, axes))
-
-
-def roll(input, shifts, dims=None) -> Tensor:
-    """The elements moved by ``shifts`` along ``dims`` (of the flattened tensor without ``dims``), round the end."""
-    ndim = raw(input).ndim
-    if dims is None:
-        return rolled(input, operator.index(shifts) if not isinstance(shifts, (tuple, list)) else shifts[0], None)
-    shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
-    dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
-    if len(shifts) != len(dims):
-        raise UsageError(f"roll needs one shift per dim: got {len(shifts)} shifts and {len(dims)} dims")
-    return rolled(input, shifts, tuple(axis_of(d, ndim) for d in dims))
-
-
-def tile(input, *dims) -> Tensor:
-    """The whole tensor repeated ``dims`` times along each dimension, as ``numpy.tile`` does."""
-    counts = sizes(dims)
-    ndim = raw(input).ndim
-    return repeat(input, *((1,) * (ndim - len(counts)) + counts))
-
-
-def repeat(input, *counts) -> Tensor:
-    """The whole tensor repeated so many times along each dimension; more counts than dimensions add some in front.
+@numpy_names
+def narrow(input, dim: int, start: int, length: int) -> Tensor:
+    """The ``length`` slices along ``dim`` from ``start`` on, as a view.
 
     Raises:
-        ShapeError: for fewer counts than dimensions, or a negative count.
+        DimensionError: if they do not all exist.
     """
-    counts = sizes(counts)
-    shape = raw(input).shape
-    lead = len(counts) - len(shape)
-    if lead < 0 or any(n < 0 for n in counts):
-        raise ShapeError(f"repeat needs one count per dimension, none negative: got {counts} for shape {shape}")
-    shape = (1,) * lead + shape
-    pairs = tuple(n for count, size in zip(counts, shape) for n in (1, size))
-    spread = tuple(n for count, size in zip(counts, shape) for n in (count, size))
-    return reshaped(broadcasted(reshaped(input, pairs), spread), tuple(c * n for c, n in zip(counts, shape)))
-
-
-# -- triangles ----------------------------------------------------------------------------------------------------------
-
-
-@primitive(r"\mathrm{tril}(x)", name="tril")
-def lower(x, diagonal):
-    """The lower triangle, zeros above."""
-    return np.tril(x, diagonal)
-
-
-@primitive(r"\mathrm{triu}(x)", name="triu")
-def upper(x, diagonal):
-    """The upper triangle, zeros below."""
-    return np.triu(x, diagonal)
-
-
-lower.vjp(x=lambda g, diagonal: np.tril(g, diagonal))
-upper.vjp(x=lambda g, diagonal: np.triu(g, diagonal))
-
-
-def tril(input, diagonal: int = 0) -> Tensor:
-    """The lower triangle of matrices (..., rows, columns), up to the given diagonal; zeros above."""
-    _matrices(input, "tril")
-    return lower(input, diagonal)
-
-
-def triu(input, diagonal: int = 0) -> Tensor:
-    """The upper triangle of matrices (..., rows, columns), from the given diagonal; zeros below."""
-    _matrices(input, "triu")
-    return upper(input, diagonal)
-
-
-def _matrices(input, name: str) -> None:
-    if raw(input).ndim < 2:
-        raise ShapeError(f"{name} needs at least 2 dimensions: got shape {raw(input).shape}")
+    axis, size = _to_part(input, dim, "narrow")
+    first = start + size if start < 0 else start
+    if length < 0 or not 0 <= first <= size - length:
+        raise DimensionError(f"narrow needs start and length within dim {dim} of size {size}: got {start} and {length}")
+    return input[(slice(None),) * axis + (slice(first, first + length),)]

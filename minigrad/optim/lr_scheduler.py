@@ -24,8 +24,8 @@ class LRScheduler:
 
     Args:
         optimizer: whose learning rates to set. Each group's present ``lr`` is kept as its ``initial_lr``.
-        last_epoch: -1 to begin; for a schedule that continues without a saved state, the number of steps taken. Its groups
-            must then have their ``initial_lr``, which an optimizer's ``state_dict`` includes.
+        last_epoch: -1 to begin; to continue without a saved state, the index of the last epoch done. The groups must then have
+            their ``initial_lr``, which an optimizer's ``state_dict`` includes.
 
     Raises:
         DTypeError: ``optimizer`` is none.
@@ -64,7 +64,13 @@ class LRScheduler:
     def step(self) -> None:
         """Count one more epoch or update and set the learning rates; call it after ``optimizer.step()``."""
         self.last_epoch += 1
-        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+        values, groups = self.get_lr(), self.optimizer.param_groups
+        if len(values) != len(groups):
+            raise UsageError(
+                f"a schedule sets the parameter groups it was made for: it has {len(values)} learning rates for {len(groups)} "
+                "groups; add groups first, then make the schedule"
+            )
+        for group, lr in zip(groups, values):
             group["lr"] = lr
         self._last_lr = self._present()
 

@@ -231,7 +231,7 @@ class Optimizer:
 
     def _adopted(self, saved: dict[str, Any], p: Tensor, group, who: str, problems: list[str]) -> dict[str, Any]:
         """A copy of the ``saved`` state of parameter ``p``; what does not fit is added to ``problems``."""
-        saved = {name: raw(x) for name, x in saved.items() if x is not None}  # PyTorch has None for buffers not there yet
+        saved = {name: np.asarray(raw(x)) for name, x in saved.items() if x is not None}  # None: PyTorch, no buffer yet
         slots = self.slots(group)
         if lacking := sorted(slots.keys() - saved.keys()):
             problems.append(f"{who} lacks {', '.join(lacking)}")
@@ -241,10 +241,10 @@ class Optimizer:
         for name in slots.keys() & saved.keys():
             if isinstance(slots[name], int):
                 state[name] = int(saved[name])
-            elif np.shape(saved[name]) == p.shape:
+            elif saved[name].shape == p.shape:
                 state[name] = np.array(saved[name], _kernel_dtype(p._data), order="C")
             else:
-                problems.append(f"{who} has shape {p.shape}, its {name} {np.shape(saved[name])}")
+                problems.append(f"{who} has shape {p.shape}, its {name} {saved[name].shape}")
         return state
 
     def _parameters(self) -> list[Tensor]:

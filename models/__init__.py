@@ -1,0 +1,1 @@
+"""The models: each file holds one, its architecture, its configuration and its command line."""

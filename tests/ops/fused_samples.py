@@ -1,0 +1,74 @@
+"""Sample arguments for every fused primitive: whoever adds one puts it here, and its tests are written."""
+
+import numpy as np
+
+TARGETS = np.array([2, 0, -100, 4, 3])
+IDS = np.array([[3, 1, 3], [0, 6, 3]])
+KEYS = np.array([[[[True, True, False]]], [[[True, True, True]]]])  # (batch, 1, 1, keys): padding
+BLOCKED = np.array([[True, False, True], [False, False, False], [True, True, True], [False, True, True]])  # row 1 sees nothing
+
+
+def _attention(normal, mask=None, causal=False, p=0.0, lead=(2, 2)):
+    query = normal(*lead, 4, 3)
+    return query, normal(*lead, 3, 3), normal(*lead, 3, 2), mask, causal, 0.6, p, 7
+
+
+SAMPLES = {
+    "softmax": [
+        lambda normal: (normal(3, 5), 1),
+        lambda normal: (normal(3, 4, 2), 1),
+        lambda normal: (normal(4), 0),
+    ],
+    "log_softmax": [
+        lambda normal: (normal(3, 5), 1),
+        lambda normal: (normal(3, 4, 2), 0),
+    ],
+    "gelu": [
+        lambda normal: (3 * normal(4, 5), False),
+        lambda normal: (3 * normal(4, 5), True),
+    ],
+    "linear": [
+        lambda normal: (normal(2, 4, 3), normal(5, 3), normal(5)),
+        lambda normal: (normal(4, 3), normal(5, 3), None),
+        lambda normal: (normal(3), normal(2, 3), normal(2)),
+        lambda normal: (normal(0, 3), normal(2, 3), normal(2)),
+    ],
+    "layer_norm": [
+        lambda normal: (normal(4, 6), normal(6), normal(6), (6,), 1e-5),
+        lambda normal: (normal(3, 2, 4), normal(2, 4), None, (2, 4), 1e-3),
+        lambda normal: (normal(2, 3, 4), None, None, (4,), 1e-5),
+    ],
+    "rms_norm": [
+        lambda normal: (normal(4, 6), normal(6), (6,), 1e-5),
+        lambda normal: (normal(3, 2, 4), None, (2, 4), 1e-3),
+    ],
+    "dropout": [
+        lambda normal: (normal(5, 7), 0.4, 11),
+        lambda normal: (normal(2, 3, 4), 1.0, 11),
+    ],
+    "embedding": [
+        lambda normal: (normal(7, 4), IDS, None),
+        lambda normal: (normal(7, 4), IDS, 3),
+        lambda normal: (normal(7, 4), np.array(2), 3),
+    ],
+    "cross_entropy": [
+        lambda normal: (normal(5, 6), TARGETS, None, -100, 0.0, "mean"),
+        lambda normal: (normal(5, 6), np.maximum(TARGETS, 0), np.abs(normal(6)), 0, 0.2, "mean"),
+        lambda normal: (normal(5, 6), TARGETS, None, -100, 0.1, "sum"),
+        lambda normal: (normal(5, 6), TARGETS, np.abs(normal(6)), -100, 1.0, "none"),
+        lambda normal: (normal(2, 6), np.array([-100, -100]), None, -100, 0.1, "mean"),
+    ],
+    "masked_softmax": [
+        lambda normal: (normal(2, 2, 4, 3), KEYS, False, 0.5),
+        lambda normal: (normal(2, 4, 3), BLOCKED, False, 1.0),
+        lambda normal: (normal(4, 3), None, True, 2.0),
+        lambda normal: (normal(2, 4, 3), normal(4, 3), True, 2.0),
+    ],
+    "attention": [
+        _attention,
+        lambda normal: _attention(normal, KEYS),
+        lambda normal: _attention(normal, BLOCKED, p=0.3),
+        lambda normal: _attention(normal, normal(4, 3), causal=True, lead=(2,)),
+        lambda normal: _attention(normal, None, causal=True, lead=()),
+    ],
+}

@@ -1,0 +1,103 @@
+"""The command line: measures, prints a table, and writes JSON and a picture where asked."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import machine, picture, report
+from .groups import GROUPS, contests
+from .measure import OURS, Libraries, Result, measure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit status: 130 where Ctrl-C cut it short, and even then what was measured is written."""
+    options = _parser().parse_args(arguments)
+    machine.announce_threads(options.threads)
+    libraries, missing = machine.load(options.peers, options.threads)
+    described = machine.describe(libraries, options.threads)
+    for name, text in described.items():
+        print(f"{name:13} {text}")
+    for name in missing:
+        print(f"{name} is not installed: measuring without it (pip install -e '.[bench]' brings it)")
+    results: list[Result] = []
+    try:
+        for group in options.groups or GROUPS:
+            _run(group, libraries, options.turns, results)
+        status = 0
+    except KeyboardInterrupt:
+        print("\ninterrupted: the results so far are kept", file=sys.stderr)
+        status = 130
+    if options.json:
+        options.json.write_text(report.as_json(results, described), encoding="utf-8")
+    if options.picture:
+        caption = "; ".join(described[name] for name in ("CPU", "versions"))
+        options.picture.write_text(picture.draw(results, caption), encoding="utf-8")
+    return status
+
+
+def _run(group: str, libraries: Libraries, turns: int, results: list[Result]) -> None:
+    """Measure a group and print its table, adding to ``results`` as it goes."""
+    peers = [name for name in libraries if name != OURS]
+    print(report.heading(group, GROUPS[group], peers), flush=True)
+    first = len(results)
+    for contest in contests(group, libraries):
+        results.append(measure(group, contest, turns))
+        print(report.line(results[-1], peers), flush=True)
+    if last_line := report.summary(results[first:], peers):
+        print(last_line)
+
+
+def _parser() -> argparse.ArgumentParser:
+    groups = "\n".join(f"  {name:9} {text}" for name, text in GROUPS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench",
+        description=f"Measure minigrad next to NumPy and PyTorch.\n\ngroups:\n{groups}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("groups", nargs="*", type=_group, metavar="GROUP", help="which groups to run, all by default")
+    parser.add_argument("--json", type=_new_file, metavar="FILE", help="write every measured time there")
+    parser.add_argument("--picture", type=_new_file, metavar="FILE", help="draw the ratios there, as SVG")
+    parser.add_argument("--turns", type=_count, default=7, help="how often each library has its turn (default 7)")
+    parser.add_argument(
+        "--threads", type=_count, default=machine.available_cores(), help="for each library; all cores by default"
+    )
+    parser.add_argument(
+        "--peers",
+        type=_peers,
+        default=list(machine.PEERS),
+        help=f"libraries to compare with (default {','.join(machine.PEERS)})",
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 1: got {text!r}")
+    return int(text)
+
+
+def _group(text: str) -> str:
+    if text not in GROUPS:
+        raise argparse.ArgumentTypeError(f"the groups are {', '.join(GROUPS)}: got {text!r}")
+    return text
+
+
+def _peers(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in machine.PEERS:
+            raise argparse.ArgumentTypeError(f"the peers are {' and '.join(machine.PEERS)}: got {name!r}")
+    return names
+
+
+def _new_file(text: str) -> Path:
+    """A path that can be written later: better to learn now that it cannot than after the measuring."""
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in an existing directory: got {text!r}")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The method: blocks of work, turn about, and ratios within a turn.
+
+A block repeats its work for at least ``BLOCK`` seconds, so that the clock's resolution does not matter. Before a block there is
+a pause, because the threads of a library keep spinning for a while after their last work and would take the cores from the
+next one; then one repetition that does not count, which wakes the threads that do.
+"""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+BLOCK = 0.1  # seconds
+PAUSE = 0.2  # seconds; OpenMP runtimes spin for up to this long
+OURS = "minigrad"
+
+Work = Callable[[], object]
+Libraries = Mapping[str, ModuleType]  # by name: minigrad, and the peers that are there
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The same work for several libraries.
+
+    Attributes:
+        name: what is done, as the table shows it.
+        sides: by library, one repetition of the work; ``OURS`` is among them.
+        amount, unit: how much one repetition does, for the rate, such as 1,000 "operation".
+        once: a repetition changes what the next one finds (a cold start does): run it once, with no rehearsal.
+    """
+
+    name: str
+    sides: Mapping[str, Work]
+    amount: float = 0.0
+    unit: str = ""
+    once: bool = False
+
+
+@dataclass
+class Result:
+    """What a contest gave.
+
+    Attributes:
+        group, name, amount, unit: as in the contest.
+        seconds: by library, the time of one repetition in each turn.
+    """
+
+    group: str
+    name: str
+    amount: float
+    unit: str
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def peers(self) -> list[str]:
+        """The libraries that minigrad was measured against."""
+        return [name for name in self.seconds if name != OURS]
+
+    def time(self, library: str) -> float:
+        """The median time of one repetition, in seconds."""
+        return statistics.median(self.seconds[library])
+
+    def ratios(self, peer: str) -> list[float]:
+        """Peer's time / minigrad's, turn by turn: above 1 minigrad is faster."""
+        return [theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[OURS])]
+
+    def ratio(self, peer: str) -> float:
+        """The median of :meth:`ratios`."""
+        return statistics.median(self.ratios(peer))
+
+
+def measure(group: str, contest: Contest, turns: int, pause: float = PAUSE, block: float = BLOCK) -> Result:
+    """Run a contest.
+
+    Args:
+        group: goes into the result.
+        contest: what to run.
+        turns: how often each side has its turn.
+        pause: seconds before each block.
+        block: seconds that a block lasts at least.
+    """
+    result = Result(group, contest.name, contest.amount, contest.unit, {name: [] for name in contest.sides})
+    counts = {name: 1 if contest.once else _repetitions(work, block) for name, work in contest.sides.items()}
+    order = list(contest.sides)
+    for _ in range(1 if contest.once else turns):
+        for name in order:
+            time.sleep(pause)
+            result.seconds[name].append(_block(contest.sides[name], counts[name]))
+        order.reverse()  # whatever going first is worth, each side gets it in turn
+    return result
+
+
+def _repetitions(work: Work, block: float) -> int:
+    """How often to repeat ``work`` so that it lasts ``block`` seconds. Its first call, which may compile, does not count."""
+    work()
+    count = 1
+    while (seconds := _timed(work, count) * count) < block:
+        count = max(2 * count, int(1.2 * count * block / max(seconds, 1e-6))) if seconds > block / 50 else 10 * count
+    return count
+
+
+def _block(work: Work, count: int) -> float:
+    gc.collect()  # or one side would clear away what the other has left
+    if count > 1:
+        work()
+    return _timed(work, count)
+
+
+def _timed(work: Work, count: int) -> float:
+    """Seconds per repetition."""
+    started = time.perf_counter()
+    for _ in range(count):
+        work()
+    return (time.perf_counter() - started) / count
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    """The mean that fits ratios: of 2 and 1/2 it is 1."""
+    return statistics.geometric_mean(ratios)
