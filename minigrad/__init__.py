@@ -1,5 +1,7 @@
 """minigrad: a deep-learning framework on NumPy and Numba to learn backpropagation on, train with, and look into."""
 
+import warnings as _warnings
+
 import numpy as _np
 
 from . import errors, nn, optim
@@ -16,5 +18,8 @@ float32, float64, float16 = _np.dtype("float32"), _np.dtype("float64"), _np.dtyp
 int64, int32, int16, int8, uint8 = (_np.dtype(_n) for _n in ("int64", "int32", "int16", "int8", "uint8"))
 bool = _np.dtype("bool")
 inf, nan, pi, e = _np.inf, _np.nan, _np.pi, _np.e
+
+# IEEE 754 has a value for every case: infinities and NaN are results here as in PyTorch, and detect_anomaly finds their source.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
 __version__ = "0.1.0"

@@ -44,6 +44,7 @@ class Loan:
 
 
 written: dict[int, tuple] = {}  # id of the owning array -> (time of the last write, weak reference)
+recorded: dict[int, tuple] = {}  # the same, for the last write that is an operation on the tape
 lent: dict[int, Loan] = {}  # id of the owning array -> its loan
 
 
@@ -62,23 +63,26 @@ def owner(array: np.ndarray) -> np.ndarray:
 def checksum(array: np.ndarray) -> int:
     """A number that changes when any value of ``array`` does."""
     flat = np.ascontiguousarray(array.ravel(order="K"))
-    return zlib.crc32(flat.view(np.uint8)) if flat.size else 0
+    return zlib.crc32(flat.view(np.uint8).data) if flat.size else 0
 
 
 def _forget(table, key):
     return lambda reference: table.pop(key, None)
 
 
-def note_write(array) -> None:
-    """Remember that the memory behind ``array`` is about to change, or just has."""
+def note_write(array, on_tape: bool = False) -> None:
+    """Remember that the memory behind ``array`` is about to change, or just has; ``on_tape``, by a recorded operation."""
     if isinstance(array, np.ndarray):
-        _note_write(owner(array), next(clock))
+        root, time = owner(array), next(clock)
+        _note(written, root, time)
+        if on_tape:
+            _note(recorded, root, time)
 
 
-def _note_write(root: np.ndarray, time: int) -> None:
+def _note(table: dict[int, tuple], root: np.ndarray, time: int) -> None:
     key = id(root)
-    entry = written.get(key)
-    written[key] = (time, entry[1] if entry else weakref.ref(root, _forget(written, key)))
+    entry = table.get(key)
+    table[key] = (time, entry[1] if entry else weakref.ref(root, _forget(table, key)))
 
 
 # -- arrays in the hands of others --------------------------------------------------------------------------------------
@@ -90,12 +94,12 @@ def _shown(array: np.ndarray) -> np.ndarray:
     NumPy shortens chains of views, so a plain ``array.view()`` could go while a slice of it lives on; a memoryview at its base
     cannot.
     """
-    return np.asarray(memoryview(array))
+    return np.asarray(array.data)  # a memoryview
 
 
 _probe = np.zeros(1)
 _holder = _shown(_probe)
-_UNSHARED = sys.getrefcount(_probe)  # what it says of an array that one local name and one other place hold
+UNSHARED = sys.getrefcount(_probe)  # what it says of an array that one local name and one other place hold
 
 
 def lend(tensor) -> np.ndarray:
@@ -103,7 +107,7 @@ def lend(tensor) -> np.ndarray:
     array = tensor._data
     if not isinstance(array, np.ndarray):  # a NumPy scalar, which cannot change
         array = tensor._data = np.asarray(array)
-    saved = array.base is not None or sys.getrefcount(array) > _UNSHARED  # if only the tensor holds it, no node has saved it
+    saved = array.base is not None or sys.getrefcount(array) > UNSHARED  # if only the tensor holds it, no node has saved it
     shown = _shown(array)
     root = owner(array)
     key = id(root)
@@ -112,7 +116,7 @@ def lend(tensor) -> np.ndarray:
         loan = lent[key] = Loan(root)
         if saved:
             loan.known = checksum(root)
-    handle = weakref.ref(shown.base, _returned(key))  # type: ignore[type-var] - a memoryview
+    handle = weakref.ref(shown.base, _returned(key))  # pyright: ignore - it is a memoryview
     loan.handles[id(handle)] = handle
     return shown
 
@@ -132,20 +136,18 @@ def _returned(key: int):
 
 def adopt(array: np.ndarray) -> np.ndarray:
     """``array``, which its owner may keep and write to, as it goes into a tensor: the same memory."""
-    base = array.base
-    if isinstance(base, memoryview) and isinstance(base.obj, np.ndarray) and _alike(array, base.obj):
-        return base.obj  # another tensor's ``data``, whole: minigrad's own again
     root = owner(array)
     loan = lent.get(id(root))
+    base = array.base
+    if loan is not None and isinstance(base, memoryview) and any(handle() is base for handle in loan.handles.values()):
+        lender = base.obj
+        if isinstance(lender, np.ndarray) and lender.__array_interface__ == array.__array_interface__:
+            return lender  # the whole ``data`` of a tensor: minigrad's own memory comes back
     if loan is None:
         loan = lent[id(root)] = Loan(root)
         loan.known = checksum(root)
     loan.adopted = True
     return _shown(array)
-
-
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.__array_interface__ == b.__array_interface__
 
 
 def look(loan: Loan, time: int) -> None:
@@ -155,9 +157,9 @@ def look(loan: Loan, time: int) -> None:
         return
     now = checksum(root)
     if loan.known is not None and loan.known != now:
-        _note_write(root, time)
+        _note(written, root, time)
     loan.known = now
-    if loan.adopted and not loan.handles and root.base is None and sys.getrefcount(root) <= _UNSHARED:
+    if loan.adopted and not loan.handles and root.base is None and sys.getrefcount(root) <= UNSHARED:
         lent.pop(id(root), None)  # whoever brought it holds it no longer
 
 
@@ -174,13 +176,13 @@ def on_record(node, args) -> None:
     """At recording time: refuse stale views, and look at the saved arrays that are lent."""
     if lent:
         _look_at(node, _needed(node, True), node.seq)  # a change came before this node, which has seen it
-    if not written:
+    if not recorded:
         return
     for a, edge in zip(args, node.edges):
         if edge is None or getattr(a, "_node", None) is None or not isinstance(a._data, np.ndarray):
             continue
         if a._data.base is not None:
-            entry = written.get(id(owner(a._data)))
+            entry = recorded.get(id(owner(a._data)))
             if entry and entry[0] > a._node.seq:
                 raise GraphError(
                     f"{node.name} got a view made by {a._node.name} of a tensor that was written to in place since: "

@@ -12,14 +12,13 @@ from .errors import AnomalyError
 from .primitive import state
 from .tensor import Tensor
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_SKIPPED = tuple(os.path.dirname(os.path.abspath(path)) + os.sep for path in (__file__, np.__file__))
 
 
 def user_line() -> str:
     """The line of the user's code that is running: the innermost one outside this package and NumPy."""
     frame = sys._getframe(1)
-    skipped = (_HERE, os.path.dirname(np.__file__))
-    while frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(skipped):
+    while frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(_SKIPPED):
         frame = frame.f_back
     if frame is None:
         return "an unknown line"
@@ -50,11 +49,14 @@ class detect_anomaly:
         self.check_nan = check_nan
 
     def __enter__(self):
+        self._quiet = np.errstate(all="ignore")  # what NumPy would warn of is looked at here
+        self._quiet.__enter__()
         state.observers = (*state.observers, self)
         return self
 
     def __exit__(self, *exc_info):
         state.observers = tuple(o for o in state.observers if o is not self)
+        self._quiet.__exit__(*exc_info)
 
     def on_forward(self, primitive, args, result) -> None:
         """Called with every operation's result."""
@@ -67,25 +69,35 @@ class detect_anomaly:
         found = _trouble(result._data)
         if found is None:
             return
+        infinite = None
         for name, a in zip(primitive.argnames, args):
             came = _trouble(a._data if isinstance(a, Tensor) else np.asarray(a) if isinstance(a, float) else a)
             if came == "NaN":
-                raise AnomalyError(f"{primitive.name} at {line} was given a NaN as its argument {name!r}: look at where that came from")
-            if came == "infinite" and found == "infinite":
-                return
+                raise AnomalyError(
+                    f"{primitive.name} at {line} was given a NaN as its argument {name!r}: look at where that came from"
+                )
+            infinite = infinite or (came and name)
+        if infinite and found == "infinite":
+            return
         shapes = ", ".join(str(a.shape) for a in args if isinstance(a, Tensor))
-        raise AnomalyError(f"the value of {primitive.name} became {found} at {line}, from finite inputs of shape {shapes}")
+        cause = f"from an infinite {infinite!r} among" if infinite else "from finite"
+        raise AnomalyError(f"the value of {primitive.name} became {found} at {line}, {cause} inputs of shape {shapes}")
 
     def on_backward(self, node, g, gradients) -> None:
         """Called with every gradient that a rule computes."""
         if not self.check_nan:
             return
+        line = (node.extra or {}).get("line", "a line outside detect_anomaly")
         came = _trouble(g._data if isinstance(g, Tensor) else g)
+        if came:  # every rule before this one gave finite gradients
+            raise AnomalyError(
+                f"the gradient of the result of {node.name} at {line} is {came}: it came into backward() like that, a hook "
+                "made it so, or the gradients of its several uses add up to it"
+            )
         for i, gradient in gradients:
             found = _trouble(gradient._data if isinstance(gradient, Tensor) else gradient)
-            if found and came is None:
-                line = (node.extra or {}).get("line", "a line outside detect_anomaly")
+            if found:
                 raise AnomalyError(
                     f"the gradient of {node.name} became {found}: the operation at {line} got a finite gradient and gave its "
-                    f"argument {node.primitive.argnames[i]!r} one that is not"
+                    f"argument {node.primitive.argument(i)!r} one that is not"
                 )

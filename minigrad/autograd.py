@@ -7,87 +7,35 @@ as good as one of ten. With ``create_graph`` the same rules run on Tensors, and 
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import sys
 import weakref
 
 import numpy as np
 
 from . import aliasing
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import DTypeError, GraphError, ShapeError, UsageError
+from .gradmode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .hooks import RemovableHandle, add_hook
 from .primitive import Node, state
 from .tensor import Tensor, wrap
-
-# -- switching the tape on and off --------------------------------------------------------------------------------------
-
-
-class _Recording(contextlib.ContextDecorator):
-    """Sets whether operations are recorded; a context manager and a decorator, nestable and re-entrant."""
-
-    wanted = True
-
-    def __init__(self, function=None):
-        self._before: list[bool] = []
-
-    def __new__(cls, function=None):
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        self.__init__()
-        return self(function)  # @no_grad without parentheses
-
-    def __enter__(self):
-        self._before.append(state.recording)
-        state.recording = self.wanted
-
-    def __exit__(self, *exc_info):
-        state.recording = self._before.pop()
-
-
-class no_grad(_Recording):
-    """Context manager and decorator: operations inside are not recorded."""
-
-    wanted = False
-
-
-class enable_grad(_Recording):
-    """Context manager and decorator: operations inside are recorded, even within :class:`no_grad`."""
-
-    wanted = True
-
-
-class set_grad_enabled(_Recording):
-    """Context manager that records operations if ``mode`` says so; takes effect at once, as in PyTorch."""
-
-    def __new__(cls, mode: bool):
-        return object.__new__(cls)
-
-    def __init__(self, mode: bool):
-        self._before = [state.recording]
-        self.wanted = state.recording = bool(mode)
-
-    def __enter__(self):
-        state.recording = self.wanted
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are being recorded in this thread."""
-    return state.recording
-
 
 # -- the walk -----------------------------------------------------------------------------------------------------------
 
 
-def reachable(roots: list[Node]) -> list[Node]:
-    """Every node behind ``roots``, newest first: an order in which each comes before the nodes it was computed from."""
-    seen = set(roots)
-    stack = list(roots)
+def reachable(roots: list[Node], stop: set | frozenset = frozenset()) -> list[Node]:
+    """Every node behind ``roots``, newest first: an order in which each comes before the nodes it was computed from.
+
+    The walk ends at the nodes in ``stop``, which are left out.
+    """
+    seen = {*stop, *roots}
+    stack = [node for node in roots if node not in stop]
     while stack:
         for edge in stack.pop().edges:
             if edge.__class__ is Node and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    return sorted(seen, key=_seq, reverse=True)
+    return sorted(seen - stop if stop else seen, key=_seq, reverse=True)
 
 
 def _seq(node: Node) -> int:
@@ -103,17 +51,19 @@ def _needed(nodes: list[Node], targets: set) -> set:
     return needed
 
 
-def fit(gradient, shape, dtype):
+def fit(gradient, like, node: Node, position: int):
     """The one place where a gradient is made to fit its input: broadcast dimensions are summed, the dtype is cast back."""
+    shape, dtype = like.shape, like.dtype
     if gradient.shape != shape:
         lead = gradient.ndim - len(shape)
-        axes = tuple(range(lead)) + tuple(
-            i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1
-        )
+        if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:])):
+            raise ShapeError(
+                f"the rule of {node.name} for its argument {node.primitive.argument(position)!r} gives a gradient of a shape "
+                f"that the argument's, {shape}, broadcasts to: got {gradient.shape}"
+            )
+        axes = (*range(lead), *(i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1))
         if isinstance(gradient, Tensor):
-            from .ops import reshape, sum as sum_
-
-            gradient = reshape(sum_(gradient, axes), shape)
+            gradient = gradient.sum(axes).reshape(shape)
         else:
             gradient = np.add.reduce(gradient, axis=axes).reshape(shape)
     if gradient.dtype != dtype:
@@ -121,29 +71,33 @@ def fit(gradient, shape, dtype):
     return gradient
 
 
-def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: set | None = None) -> dict:
+def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: set | None = None, stop: bool = False) -> dict:
     """Let gradients flow from ``roots``, pairs of (node or leaf, gradient).
 
+    Args:
+        targets: the nodes and leaves whose gradients are wanted; all leaves where left out.
+        stop: take the targets for the beginning of the graph: neither their hooks nor anything behind them is run.
+
     Returns:
-        the gradient of each leaf reached, or of each of ``targets`` (nodes and leaves) where given: plain arrays, or Tensors
-        under ``create_graph``. One array may stand for several of them.
+        the gradient of each target: plain arrays, or Tensors under ``create_graph``. One array may stand for several of them.
     """
-    nodes = reachable([place for place, _ in roots if place.__class__ is Node])
-    wanted = None if targets is None else _needed(nodes, targets)
+    nodes = reachable([place for place, _ in roots if place.__class__ is Node], targets if stop and targets else frozenset())
+    wanted = set() if targets is None else _needed(nodes, targets)  # the nodes whose rules need to run, where not all do
     flowing: dict = {}  # gradients on their way, by the node or leaf they belong to
     owned: set = set()  # places whose gradient is an array of ours that nobody else can see
     for place, gradient in roots:
         flowing[place] = flowing[place] + gradient if place in flowing else gradient
     results: dict = {}
-    guard = aliasing.written or aliasing.exposed
+    guard = aliasing.written or aliasing.lent
     for node in nodes:
         g = flowing.pop(node, None)
         if g is None:
             continue
-        if node.extra is not None and "hooks" in node.extra:
-            g = _apply_hooks(node.extra["hooks"], g, node.shape)
-        if node.extra is not None and "retain" in node.extra:
-            _store_retained(node.extra["retain"], g)
+        if node.extra is not None:
+            if "hooks" in node.extra:
+                g = _apply_hooks(node.extra["hooks"], g, node)
+            if "retain" in node.extra:
+                _store_retained(node.extra["retain"], g)
         if targets is not None:
             if node in targets:
                 results[node] = g
@@ -155,7 +109,7 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
                 "pass retain_graph=True to the first backward, or compute the forward pass again"
             )
         if guard:
-            aliasing.check_saved(node)
+            aliasing.check_saved(node, create_graph)
         edges = node.edges
         if create_graph:
             gradients = node.primitive.gradients_on_tape(node, g, functools.partial(_stand_in, node))
@@ -165,16 +119,18 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
             gradients = _observed(node, g, gradients)
         for i, gradient in gradients:
             edge = edges[i]
-            if gradient is None or (wanted is not None and edge not in wanted and edge not in targets):
+            if gradient is None or (targets is not None and edge not in wanted and edge not in targets):
                 continue
-            if edge.__class__ is Node:
-                if gradient.shape != edge.shape or gradient.dtype is not edge.dtype:
-                    gradient = fit(gradient, edge.shape, edge.dtype)
-            else:
-                if gradient.shape != edge._data.shape or gradient.dtype is not edge._data.dtype:
-                    gradient = fit(gradient, edge._data.shape, edge._data.dtype)
-                if not create_graph and any(gradient is value for value in node.saved):
-                    gradient = np.array(gradient)  # a rule that returns what it read
+            like = edge if edge.__class__ is Node else edge._data
+            try:
+                fits = gradient.shape == like.shape and gradient.dtype is like.dtype
+            except AttributeError:
+                raise UsageError(
+                    f"the rule of {node.name} for its argument {node.primitive.argument(i)!r} returns an array or None: "
+                    f"got {type(gradient).__name__}"
+                ) from None
+            if not fits:
+                gradient = fit(gradient, like, node, i)
             if edge not in flowing:
                 flowing[edge] = gradient
             elif edge in owned:
@@ -188,14 +144,25 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
             if node.extra is not None:
                 node.extra.pop("args", None)
     if targets is None:
-        results = flowing
-    else:
-        results.update((place, g) for place, g in flowing.items() if place in targets)
+        return flowing
+    results.update((place, g) for place, g in flowing.items() if place in targets)
     return results
 
 
+def between(output: Tensor, places: list, g, create_graph: bool) -> list:
+    """The gradients at ``places`` (nodes or leaves) that flow from ``output`` through what lies between; None where none does.
+
+    For a graph that stands in for one operation of another: what is behind the places, and their hooks, belong to that other.
+    """
+    if not output._requires_grad:
+        return [None] * len(places)
+    with set_grad_enabled(create_graph):
+        found = _run([(_place(output), g)], create_graph, create_graph, set(places), stop=True)
+    return [found.get(place) for place in places]
+
+
 def _observed(node, g, gradients):
-    gradients = [(i, gradient) for i, gradient in gradients]
+    gradients = list(gradients)
     for observer in state.observers:
         observer.on_backward(node, g, gradients)
     return gradients
@@ -256,43 +223,56 @@ def _place(t: Tensor):
     return t if t._node is None else t._node
 
 
+def _roots(outputs: list, gradients: list, create_graph: bool) -> list[tuple]:
+    """Where to start, and from what gradients."""
+    if len(outputs) != len(gradients):
+        raise UsageError(
+            f"each output has one gradient (None for 1): got {len(outputs)} outputs and {len(gradients)} gradients"
+        )
+    return [(_place(t), _seed(t, g, create_graph)) for t, g in zip(outputs, gradients)]
+
+
 def backward(tensors, gradients=None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
     """Add the gradients of one tensor, or of the sum of several, to the ``grad`` of every leaf behind them.
 
     See :meth:`Tensor.backward`; with several tensors, ``gradients`` is a sequence as long as ``tensors``.
     """
-    outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    seeds = [gradients] if isinstance(tensors, Tensor) else list(gradients or [None] * len(outputs))
+    one = isinstance(tensors, Tensor)
+    outputs = [tensors] if one else list(tensors)
     for output in outputs:
         if not output._requires_grad:
             raise GraphError(
                 "backward() needs a result that was recorded: this tensor does not require gradients; "
                 "give an input requires_grad=True, and compute outside no_grad()"
             )
-    roots = [(_place(t), _seed(t, g, create_graph)) for t, g in zip(outputs, seeds, strict=True)]
+    seeds = [gradients] if one else [None] * len(outputs) if gradients is None else list(gradients)
+    roots = _roots(outputs, seeds, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph), np.errstate(all="ignore"):
         results = _run(roots, retain, create_graph)
-        handed = {id(g) for _, g in roots}
-        for leaf, g in results.items():
+        for leaf in list(results):
+            g = results.pop(leaf)
             if leaf._hooks:
-                g = _apply_hooks(leaf._hooks, g, leaf.shape)
-            _accumulate(leaf, g, fresh=id(g) not in handed)
-            handed.add(id(g))
+                g = _apply_hooks(leaf._hooks, g, leaf)
+            # Only where this name is all that holds the array is it nobody else's: not a value that a rule read and returned,
+            # not the gradient of another leaf, not what the user passed in.
+            ours = sys.getrefcount(g) < aliasing.UNSHARED
+            _accumulate(leaf, g, ours)
 
 
-def _accumulate(leaf: Tensor, g, fresh: bool) -> None:
-    """Add ``g`` to ``leaf.grad``, which never shares memory with any other tensor."""
+def _accumulate(leaf: Tensor, g, ours: bool) -> None:
+    """Add ``g`` to ``leaf.grad``, which never shares memory with any other tensor; ``ours``, that nothing else holds ``g``."""
+    before = leaf._grad
     if isinstance(g, Tensor):  # create_graph: the gradient keeps its history
-        leaf._grad = g if leaf._grad is None else leaf._grad + g
-    elif leaf._grad is None:
-        alone = fresh and isinstance(g, np.ndarray) and g.base is None and g.flags.c_contiguous and g.flags.writeable
+        leaf._grad = g.clone() if before is None else before + g
+    elif before is None:
+        alone = ours and isinstance(g, np.ndarray) and g.base is None and g.flags.c_contiguous and g.flags.writeable
         leaf._grad = wrap(g if alone else np.array(g, order="C"))
-    elif leaf._grad._node is not None:
-        leaf._grad = leaf._grad + wrap(g)
+    elif before._node is None and isinstance(before._data, np.ndarray) and before._data.flags.writeable:
+        aliasing.note_write(before._data)
+        np.add(before._data, g, out=before._data)
     else:
-        aliasing.note_write(leaf._grad._data)
-        leaf._grad._data = np.add(leaf._grad._data, g, out=np.asarray(leaf._grad._data))
+        leaf._grad = wrap(np.asarray(before._data + g))
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
@@ -313,13 +293,15 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if grad_outputs is None or isinstance(grad_outputs, (Tensor, np.ndarray)):
-        grad_outputs = [grad_outputs] * (1 if grad_outputs is not None else len(outputs))
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif isinstance(grad_outputs, (Tensor, np.ndarray, np.generic)):
+        grad_outputs = [grad_outputs]
     for what, tensors in (("output", outputs), ("input", inputs)):
         for i, t in enumerate(tensors):
             if not (isinstance(t, Tensor) and t._requires_grad):
                 raise GraphError(f"grad() needs tensors that require gradients: {what} {i} does not; set requires_grad=True")
-    roots = [(_place(t), _seed(t, g, create_graph)) for t, g in zip(outputs, grad_outputs, strict=True)]
+    roots = _roots(outputs, list(grad_outputs), create_graph)
     targets = {_place(t) for t in inputs}
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph), np.errstate(all="ignore"):
@@ -327,40 +309,18 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         found = []
         for i, t in enumerate(inputs):
             g = results.get(_place(t))
-            if g is None and not allow_unused:
-                raise GraphError(f"input {i} does not take part in the outputs: pass allow_unused=True to get None for it")
-            if g is not None and t._node is None and t._hooks:
-                g = _apply_hooks(t._hooks, g, t.shape)
-            found.append(g if g is None or isinstance(g, Tensor) else wrap(np.array(g, order="C")))
+            if g is None:
+                if not allow_unused:
+                    raise GraphError(f"input {i} does not take part in the outputs: pass allow_unused=True to get None for it")
+                found.append(None)
+                continue
+            if t._node is None and t._hooks:
+                g = _apply_hooks(t._hooks, g, t)
+            found.append(g.clone() if isinstance(g, Tensor) else wrap(np.array(g, order="C")))
     return tuple(found)
 
 
 # -- hooks and intermediate gradients -----------------------------------------------------------------------------------
-
-
-class RemovableHandle:
-    """What registering a hook returns; ``remove()`` takes the hook away again. Also a context manager."""
-
-    def __init__(self, hooks: dict, key: int):
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Take the hook away; harmless if it is gone already."""
-        self._hooks.pop(self._key, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self.remove()
-
-
-def add_hook(hooks: dict, hook) -> RemovableHandle:
-    """Put ``hook`` behind the others in ``hooks``."""
-    key = max(hooks, default=-1) + 1
-    hooks[key] = hook
-    return RemovableHandle(hooks, key)
 
 
 def register_hook(t: Tensor, hook) -> RemovableHandle:
@@ -387,16 +347,33 @@ def retain_grad(t: Tensor) -> None:
 def _store_retained(reference, g) -> None:
     t = reference()
     if t is not None:
-        _accumulate(t, g, fresh=False)
+        _accumulate(t, g, ours=False)
 
 
-def _apply_hooks(hooks: dict, g, shape):
-    on_tape = isinstance(g, Tensor)
+def _apply_hooks(hooks: dict, g, place):
+    """``g`` as the hooks leave it. Each sees a copy, and what one returns is copied, for either may be kept by the user."""
     for hook in list(hooks.values()):
-        replaced = hook(g if on_tape else wrap(np.array(g)))
-        if replaced is not None:
-            if not isinstance(replaced, Tensor) or replaced.shape != shape:
-                what = replaced.shape if isinstance(replaced, Tensor) else type(replaced).__name__
-                raise ShapeError(f"a hook returns None or a Tensor of the gradient's shape {shape}: got {what}")
-            g = replaced if on_tape else replaced._data
+        replaced = hook(g if isinstance(g, Tensor) else wrap(np.array(g)))
+        if replaced is None:
+            continue
+        if not isinstance(replaced, Tensor) or replaced.shape != place.shape:
+            what = replaced.shape if isinstance(replaced, Tensor) else type(replaced).__name__
+            raise ShapeError(f"a hook returns None or a Tensor of the gradient's shape {place.shape}: got {what}")
+        g = replaced.to(place.dtype) if isinstance(g, Tensor) else np.array(replaced._data, dtype=place.dtype)
     return g
+
+
+__all__ = [
+    "RemovableHandle",
+    "add_hook",
+    "backward",
+    "between",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "reachable",
+    "register_hook",
+    "retain_grad",
+    "set_grad_enabled",
+]

@@ -4,119 +4,126 @@ from __future__ import annotations
 
 import numpy as np
 
-from .autograd import _place, enable_grad, grad, no_grad, reachable
-from .errors import UsageError
+from . import aliasing
+from .autograd import _place, between, enable_grad
+from .errors import GraphError, UsageError
 from .ops import cat, get_rng_state, reshape, set_rng_state
 from .primitive import Node, Plan, Primitive, state
 from .tensor import Tensor, wrap
-from .aliasing import clock
 
 
 class _Recomputed(Primitive):
-    """The operation that :func:`checkpoint` records: its rule runs the function again and differentiates that run."""
+    """The operation that :func:`checkpoint` records: its rule runs the function again and differentiates that run.
+
+    A node of it saves first the function that runs again, then the arrays that must not change until then.
+    """
 
     def gradients(self, node: Node, g):
-        with enable_grad():
-            output, inputs = node.extra["again"]()
-            found = grad(output, inputs, wrap(np.asarray(g)), allow_unused=True)
-        yield from enumerate(None if f is None else f._data for f in found)
+        return self.gradients_on_tape(node, g, None)
 
     def gradients_on_tape(self, node: Node, g, stand_in):
+        again = node.saved[0]
         with enable_grad():
-            output, inputs = node.extra["again"](connected=True)
-            found = grad(output, inputs, g, create_graph=True, allow_unused=True)
-        yield from enumerate(found)
+            output = again()
+        if output.shape != node.shape:
+            raise GraphError(
+                f"checkpoint needs a function that computes the same each time: its second run gave {output.numel()} elements, "
+                f"its first {int(np.prod(node.shape))}"
+            )
+        return enumerate(between(output, node.edges, g, create_graph=isinstance(g, Tensor)))
 
 
-_recomputed = _Recomputed(lambda: None, r"f(x)", False, "checkpoint")
+_plan = Plan(_Recomputed(lambda: None, r"f(x)", False, "checkpoint"), 0)
 
 
-def checkpoint(function, *args, preserve_rng_state: bool = True):
-    """``function(*args)``, keeping nothing of its inside for the backward pass, which runs it a second time.
+def checkpoint(function, *args, preserve_rng_state: bool = True, **kwargs):
+    """``function(*args, **kwargs)``, keeping nothing of its inside for the backward pass, which runs it a second time.
 
-    The function's own parameters get their gradients as usual. Random numbers (dropout) are drawn alike in both runs.
+    Whatever tensors the function reaches get their gradients as usual: arguments, parameters, results computed before.
+    Random numbers (dropout) are drawn alike in both runs.
 
     Args:
-        function: returns a Tensor, or a tuple of Tensors of one dtype.
-        args: its arguments, tensors or anything else.
+        function: returns a Tensor, or a tuple of Tensors of one dtype. It computes the same each time, and writes to nothing
+            from outside.
+        args, kwargs: its arguments, tensors or anything else.
         preserve_rng_state: draw the same random numbers in the second run.
+
+    Raises:
+        UsageError: if the function returns something else.
+        GraphError: in the backward pass, if a tensor that the function read was written to since.
 
     Source:
         Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
     """
     if not state.recording:
-        return function(*args)
+        return function(*args, **kwargs)
     before = get_rng_state()
-    start = next(clock)
-    shapes: list[tuple] = []
+    start = next(aliasing.clock)
 
-    def run(arguments):
-        value = function(*arguments)
-        outputs = value if isinstance(value, (tuple, list)) else (value,)
-        if not all(isinstance(o, Tensor) for o in outputs):
-            raise UsageError("checkpoint needs a function that returns a Tensor or a tuple of Tensors")
-        shapes[:] = [o.shape for o in outputs]
-        if not isinstance(value, (tuple, list)):
-            return value
-        return cat([reshape(o, -1) for o in outputs])
-
-    # The first run is recorded only to learn which leaves and earlier results the function reaches besides its arguments.
-    points = [a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) else a for a in args]
-    value = run(points)
-    if not value.requires_grad:
-        return _unpacked(value, shapes)
-    reached: dict = {}
-    for node in reachable([_place(value)] if value._node is not None else []):
-        for edge in node.edges:
-            if edge is not None and not (edge.__class__ is Node and edge.seq > start):
-                reached.setdefault(edge)
-    leaves = {id(p): a for p, a in zip(points, args) if isinstance(p, Tensor)}
-    outside = [place for place in reached if id(place) not in leaves]
-    wanted = [(p, a) for p, a in zip(points, args) if isinstance(p, Tensor) and p in reached]
-
-    def again(connected=False):
+    def again():
         now = get_rng_state()
         if preserve_rng_state:
             set_rng_state(before)
         try:
-            fresh = [
-                (a.clone() if connected else a.detach().requires_grad_()) if isinstance(a, Tensor) and a.requires_grad else a
-                for a in args
-            ]
-            output = run(fresh)
+            return _joined(function(*args, **kwargs))
         finally:
             if preserve_rng_state:
                 set_rng_state(now)
-        inputs = [fresh[i] for i, p in enumerate(points) if isinstance(p, Tensor) and p in reached]
-        return output, inputs + [_at(place) for place in outside]
 
-    node = Node()
-    node.plan = Plan(_recomputed, 0)
-    node.saved = ()
-    node.edges = [_place(a) for _, a in wanted] + outside
-    node.extra = {"again": again}
-    node.shape, node.dtype, node.seq = value.shape, value.dtype, next(clock)
-    with no_grad():
-        result = wrap(value._data, requires_grad=True)
-    result._node = node
-    return _unpacked(result, shapes)
-
-
-def _at(place) -> Tensor:
-    """A tensor that stands for a node or leaf as a target of differentiation."""
-    if isinstance(place, Tensor):
-        return place
-    stand = wrap(np.zeros(place.shape, place.dtype), requires_grad=True)
-    stand._node = place
-    return stand
-
-
-def _unpacked(value: Tensor, shapes):
-    if len(shapes) == 1 and value.shape == shapes[0]:
+    # The first run is recorded only to learn which leaves and earlier results the function reaches.
+    value = function(*args, **kwargs)
+    joined = _joined(value)
+    if not joined._requires_grad:
         return value
-    results, start = [], 0
-    for shape in shapes:
-        size = int(np.prod(shape))
-        results.append(reshape(value[start : start + size], shape))
-        start += size
-    return tuple(results)
+    node = Node()
+    node.plan = _plan
+    node.edges = _reached(joined, start)
+    read = [a._data if isinstance(a, Tensor) else a for a in (*args, *kwargs.values())]
+    node.saved = [again, *read, *(place._data for place in node.edges if isinstance(place, Tensor))]
+    node.extra = None
+    node.shape, node.dtype, node.seq = joined.shape, joined.dtype, next(aliasing.clock)
+    aliasing.on_record(node, ())
+    data = joined._data
+    # A view, in case the function gave back one of its own arguments.
+    result = wrap(data.view() if isinstance(data, np.ndarray) else data, requires_grad=True)
+    result._node = node
+    return result if joined is value else _parted(result, value)
+
+
+def _reached(output: Tensor, start: int) -> list:
+    """The leaves, and the nodes older than ``start``, that ``output`` was computed from in one go."""
+    place = _place(output)
+    if isinstance(place, Tensor) or place.seq < start:
+        return [place]
+    older = {}
+    stack, seen = [place], {place}
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is None or edge in seen:
+                continue
+            if edge.__class__ is Node and edge.seq > start:
+                seen.add(edge)
+                stack.append(edge)
+            else:
+                older.setdefault(edge)
+    return list(older)
+
+
+def _joined(value) -> Tensor:
+    """One tensor that holds what the function returned, for an operation has one output."""
+    if isinstance(value, Tensor):
+        return value
+    if not isinstance(value, (tuple, list)) or not value or not all(isinstance(o, Tensor) for o in value):
+        raise UsageError(f"checkpoint needs a function that returns a Tensor or a tuple of Tensors: got {type(value).__name__}")
+    if len({o.dtype for o in value}) > 1:
+        raise UsageError(f"checkpoint needs a function whose results have one dtype: got {[str(o.dtype) for o in value]}")
+    return cat([reshape(o, -1) for o in value])
+
+
+def _parted(result: Tensor, like) -> tuple[Tensor, ...]:
+    """The tensors of the shapes of ``like`` that were joined to ``result``."""
+    parts, start = [], 0
+    for o in like:
+        parts.append(reshape(result[start : start + o.numel()], o.shape))
+        start += o.numel()
+    return tuple(parts)

@@ -112,7 +112,7 @@ def beam_search(
     """Keep the ``beam_size`` best beginnings of each translation, and of those that ended the best.
 
     A beginning that ends is set aside, and its place goes to the next best one, so that the search does not narrow. A
-    sentence is done when ``beam_size`` of its hypotheses have ended.
+    sentence is done when ``beam_size`` hypotheses have ended and no beginning would beat the worst of them, did it end now.
 
     Args:
         source: int64 (batch, time), padded.
@@ -146,8 +146,8 @@ def beam_search(
             for group, sentence in enumerate(sentences):
                 for beam in range(beam_size):
                     total = totals[group, beam] + scores[group, beam, EOS]
-                    if total > -np.inf and len(ended[sentence]) < beam_size:
-                        ended[sentence].append(_hypothesis(written[group, beam], total, length_penalty, finished=False))
+                    if total > -np.inf:
+                        _keep(ended[sentence], _hypothesis(written[group, beam], total, length_penalty, finished=False), beam_size)
             break
         beams, choices, values = _best(totals, scores, 2 * beam_size)
         sources = np.zeros((len(sentences), beam_size), np.int64)
@@ -158,13 +158,14 @@ def beam_search(
             for rank in range(beams.shape[1]):
                 beam, token, total = beams[group, rank], choices[group, rank], values[group, rank]
                 if token == EOS:
-                    if rank < beam_size and total > -np.inf and len(ended[sentence]) < beam_size:
-                        ended[sentence].append(_hypothesis(written[group, beam], total, length_penalty))
+                    if rank < beam_size and total > -np.inf:
+                        _keep(ended[sentence], _hypothesis(written[group, beam], total, length_penalty), beam_size)
                 elif taken < beam_size:
                     sources[group, taken], following[group, taken], new_totals[group, taken] = beam, token, total
                     taken += 1
-        going = np.array([len(ended[s]) < beam_size and new_totals[g].max() > -np.inf for g, s in enumerate(sentences)])
-        kept = np.flatnonzero(going)
+        hopes = new_totals.max(1) / (length + 2) ** length_penalty  # the best there would be, did it end next, and for free
+        worst = np.array([ended[s][-1].score if len(ended[s]) == beam_size else -np.inf for s in sentences])
+        kept = np.flatnonzero(hopes > worst)
         if not len(kept):
             break
         sources = sources[kept]
@@ -172,7 +173,14 @@ def beam_search(
         totals, sentences = new_totals[kept], sentences[kept]
         tokens = following[kept].reshape(-1)
         state.select((kept[:, None] * beam_size + sources).reshape(-1))
-    return [sorted(found, key=lambda h: -h.score)[:n_best] for found in ended]
+    return [found[:n_best] for found in ended]
+
+
+def _keep(ended: list[Hypothesis], new: Hypothesis, count: int) -> None:
+    """Add a hypothesis to the best ``count`` so far, which stay in order."""
+    ended.append(new)
+    ended.sort(key=lambda h: -h.score)
+    del ended[count:]
 
 
 def _best(totals, scores, count: int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .autograd import enable_grad, grad
+from .autograd import enable_grad, grad, set_grad_enabled
 from .errors import DTypeError, GraphError, ShapeError
 from .ops import reshape, stack
 from .tensor import Tensor, wrap
@@ -67,10 +67,11 @@ def jacobian(func, inputs, create_graph: bool = False):
             one.reshape(-1)[i] = 1
             for part, g in zip(parts, _pull_back(output, points, wrap(one), create_graph)):
                 part.append(g)
-        row = tuple(
-            reshape(stack(part), (*output.shape, *p.shape)) if part else wrap(np.zeros((*output.shape, *p.shape), p.dtype))
-            for part, p in zip(parts, points)
-        )
+        with set_grad_enabled(create_graph):
+            row = tuple(
+                reshape(stack(part), (*output.shape, *p.shape)) if part else wrap(np.zeros((*output.shape, *p.shape), p.dtype))
+                for part, p in zip(parts, points)
+            )
         rows.append(row if several_in else row[0])
     return tuple(rows) if several_out else rows[0]
 
@@ -114,7 +115,8 @@ def vjp(func, inputs, v=None, create_graph: bool = False):
     totals: list[Tensor] | None = None
     for output, vector in zip(outputs, vectors):
         found = _pull_back(output, points, vector, create_graph)
-        totals = list(found) if totals is None else [a + b for a, b in zip(totals, found)]
+        with set_grad_enabled(create_graph):
+            totals = list(found) if totals is None else [a + b for a, b in zip(totals, found)]
     value = tuple(o if create_graph else o.detach() for o in outputs)
     gradients = tuple(totals or ())
     return (value if several_out else value[0]), (gradients if several_in else gradients[0])
@@ -140,10 +142,10 @@ def jvp(func, inputs, v=None, create_graph: bool = False):
         with enable_grad():
             pulled = _pull_back(output, points, dummy, create_graph=True)
             terms = [(p * w).sum() for p, w in zip(pulled, vectors) if p.requires_grad]
-            total = sum(terms[1:], terms[0]) if terms else None
         tangent = None
-        if total is not None and total.requires_grad:
-            (tangent,) = grad(total, dummy, retain_graph=True, create_graph=create_graph, allow_unused=True)
+        if terms:
+            ones = [wrap(np.ones((), term.dtype)) for term in terms]
+            (tangent,) = grad(terms, dummy, ones, retain_graph=True, create_graph=create_graph, allow_unused=True)
         tangents.append(wrap(np.zeros(output.shape, output.dtype)) if tangent is None else tangent)
     value = tuple(o if create_graph else o.detach() for o in outputs)
     return (value if several_out else value[0]), (tuple(tangents) if several_out else tangents[0])

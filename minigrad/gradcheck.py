@@ -13,26 +13,44 @@ from .errors import DTypeError, GraphError
 from .tensor import Tensor, wrap
 
 
+def _points(inputs) -> tuple[list, list[int]]:
+    """The inputs as a list, and the positions of those to differentiate by, which are float64."""
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    checked = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
+    if not checked:
+        raise GraphError("gradcheck needs at least one input that requires gradients: got none; set requires_grad=True")
+    for i in checked:
+        if inputs[i].dtype != np.float64:
+            raise DTypeError(f"gradcheck needs float64 inputs: input {i} is {inputs[i].dtype}; use .double()")
+    return inputs, checked
+
+
 def _outputs(value) -> tuple[Tensor, ...]:
     values = value if isinstance(value, (tuple, list)) else (value,)
     return tuple(v for v in values if isinstance(v, Tensor) and v.dtype.kind == "f")
 
 
 def numerical_jacobian(func, inputs, position: int, eps: float = 1e-6) -> list[np.ndarray]:
-    """d(output)/d(input at ``position``) by central differences: one array (outputs, inputs) per output."""
+    """d(output)/d(input at ``position``) by central differences: one array (outputs, inputs) per output.
+
+    The input itself is moved, so the function may also reach it by another way than its argument, as a module does its weights.
+    """
     point = inputs[position]
-    values = np.array(point._data, dtype=np.float64).reshape(-1)
+    data = point._data
+    values = np.array(data, dtype=np.float64).reshape(-1)
     columns = []
-    for i in range(values.size):
-        ends = []
-        for step in (eps, -eps):
-            moved = values.copy()
-            moved[i] += step
-            shifted = [*inputs]
-            shifted[position] = wrap(moved.reshape(point.shape), requires_grad=True)
-            ends.append([np.array(o._data, np.float64).reshape(-1) for o in _outputs(func(*shifted))])
-        columns.append([(up - down) / (2 * eps) for up, down in zip(*ends)])
-    return [np.stack(column, 1) for column in zip(*columns)] if columns else []
+    try:
+        for i in range(values.size):
+            ends = []
+            for step in (eps, -eps):
+                moved = values.copy()
+                moved[i] += step
+                point._data = moved.reshape(point.shape)
+                ends.append([np.array(o._data, np.float64).reshape(-1) for o in _outputs(func(*inputs))])
+            columns.append([(up - down) / (2 * eps) for up, down in zip(*ends)])
+    finally:
+        point._data = data
+    return [np.stack(column, 1) for column in zip(*columns)]
 
 
 def _analytical_jacobian(output: Tensor, point: Tensor) -> np.ndarray:
@@ -57,17 +75,16 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-7, rtol: floa
 
     Raises:
         DTypeError: for inputs that are not float64 (differences of float32 values have three digits).
-        GraphError: where the gradients disagree; the message names the input, the element and both numbers.
+        GraphError: where the gradients disagree (the message names the input, the element and both numbers), or where there is
+            nothing to check.
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
-    if not checked:
-        raise GraphError("gradcheck needs at least one input that requires gradients: got none; set requires_grad=True")
-    for i in checked:
-        if inputs[i].dtype != np.float64:
-            raise DTypeError(f"gradcheck needs float64 inputs: input {i} is {inputs[i].dtype}; use .double()")
+    inputs, checked = _points(inputs)
     with enable_grad():
         outputs = _outputs(func(*inputs))
+        if not outputs:
+            raise GraphError(
+                "gradcheck needs a function with a floating-point result: it returned none; check what it computes"
+            )
         for i in checked:
             numerical = numerical_jacobian(func, inputs, i, eps)
             for k, output in enumerate(outputs):
@@ -89,13 +106,14 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-7, rtol: floa
     return True
 
 
-def gradgradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-6, rtol: float = 1e-5, raise_exception: bool = True) -> bool:
+def gradgradcheck(
+    func, inputs, *, eps: float = 1e-6, atol: float = 1e-6, rtol: float = 1e-5, raise_exception: bool = True
+) -> bool:
     """Whether the second derivatives of ``func`` agree with finite differences of its first; as :func:`gradcheck`.
 
     The gradient is contracted with fixed random vectors, on both sides, and checked as a function of inputs and vectors.
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
+    inputs, checked = _points(inputs)
     rng = np.random.default_rng(0)
     with enable_grad():
         vectors = [wrap(rng.standard_normal(o.shape), requires_grad=True) for o in _outputs(func(*inputs))]

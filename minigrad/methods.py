@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from . import ops
     from .tensor import Tensor
-else:
-    ops = None  # put here by attach(), when the operations exist
+
+ops: Any = None  # the module of operations, put here by attach() when it exists
+
+_NAMES = """
+    add sub mul div neg pow square maximum minimum atan2 eq ne lt le gt ge logical_and logical_or logical_xor
+    logical_not exp expm1 log log1p log2 sqrt rsqrt reciprocal abs sign sin cos tan tanh sigmoid erf floor round clamp
+    masked_fill isnan isinf isfinite to relu softmax log_softmax sum mean var std prod max min amax amin argmax argmin
+    norm logsumexp cumsum any all matmul mm bmm mv dot outer addmm trace diagonal reshape reshape_as ravel view view_as
+    transpose t swapaxes permute movedim moveaxis expand expand_as broadcast_to squeeze unsqueeze flatten unflatten
+    split chunk unbind narrow flip roll repeat repeat_interleave tile tril triu contiguous clone gather scatter_add
+    index_select take_along_dim masked_select select topk sort argsort unique nonzero multinomial
+"""
 
 #: Operations that are methods too: ``x.exp()`` is ``minigrad.exp(x)``.
-METHODS = """
-    add sub mul div neg pow square maximum minimum atan2 where eq ne lt le gt ge logical_and logical_or logical_xor logical_not
-    exp expm1 log log1p log2 sqrt rsqrt reciprocal abs sign sin cos tan tanh sigmoid erf floor round clamp masked_fill
-    isnan isinf isfinite to relu softmax log_softmax
-    sum mean var std prod max min amax amin argmax argmin norm logsumexp cumsum any all
-    matmul mm bmm mv dot outer addmm trace diagonal
-    reshape reshape_as ravel view view_as transpose t swapaxes permute movedim moveaxis expand expand_as broadcast_to squeeze unsqueeze flatten unflatten split chunk unbind narrow
-    flip roll repeat repeat_interleave tile tril triu contiguous clone
-    gather scatter_add index_select take_along_dim masked_select select topk sort argsort unique nonzero multinomial
-""".split()
+METHODS = _NAMES.split()
 
 
 class Methods:
@@ -41,10 +41,10 @@ class Methods:
         return ops.plus(other, self)
 
     def __sub__(self, other) -> Tensor:
-        return ops.sub(self, other)
+        return ops.minus(self, other)
 
     def __rsub__(self, other) -> Tensor:
-        return ops.sub(other, self)
+        return ops.minus(other, self)
 
     def __mul__(self, other) -> Tensor:
         return ops.mul(self, other)
@@ -96,8 +96,14 @@ class Methods:
     def __floordiv__(self, other) -> Tensor:
         return ops.floor_divide(self, other)
 
+    def __rfloordiv__(self, other) -> Tensor:
+        return ops.floor_divide(other, self)
+
     def __mod__(self, other) -> Tensor:
         return ops.remainder(self, other)
+
+    def __rmod__(self, other) -> Tensor:
+        return ops.remainder(other, self)
 
     def __eq__(self, other):
         return ops.eq(self, other) if _comparable(other) else NotImplemented
@@ -117,6 +123,10 @@ class Methods:
     def __ge__(self, other) -> Tensor:
         return ops.ge(self, other)
 
+    def where(self, condition, other) -> Tensor:
+        """These values where ``condition`` holds, ``other`` elsewhere."""
+        return ops.where(condition, self, other)
+
     def __getitem__(self, index) -> Tensor:
         return ops.getitem(self, index)
 
@@ -130,11 +140,11 @@ class Methods:
 
     def add_(self, other, *, alpha=1) -> Tensor:
         """``self += alpha * other``, in place."""
-        return ops.update_in_place(self, ops.plus, (other if alpha == 1 else ops.mul(other, alpha),))
+        return ops.update_in_place(self, ops.plus, (other if alpha == 1 else other * alpha,))
 
     def sub_(self, other, *, alpha=1) -> Tensor:
         """``self -= alpha * other``, in place."""
-        return ops.update_in_place(self, ops.minus, (other if alpha == 1 else ops.mul(other, alpha),))
+        return ops.update_in_place(self, ops.minus, (other if alpha == 1 else other * alpha,))
 
     def mul_(self, other) -> Tensor:
         """``self *= other``, in place."""
@@ -144,17 +154,17 @@ class Methods:
         """``self /= other``, in place."""
         return ops.update_in_place(self, ops.div, (other,))
 
-    def copy_(self, other) -> Tensor:
+    def copy_(self, other) -> Methods:
         """Take the values of ``other``, which may broadcast, in place."""
         self[...] = other
         return self
 
-    def fill_(self, value) -> Tensor:
+    def fill_(self, value) -> Methods:
         """Set every element to ``value``, in place."""
         self[...] = value
         return self
 
-    def zero_(self) -> Tensor:
+    def zero_(self) -> Methods:
         """Set every element to 0, in place."""
         return self.fill_(0)
 
@@ -164,11 +174,11 @@ class Methods:
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
-    def uniform_(self, low: float = 0.0, high: float = 1.0) -> Tensor:
+    def uniform_(self, low: float = 0.0, high: float = 1.0) -> Methods:
         """Fill with uniform random numbers from [low, high), in place."""
         return self.copy_(ops.rand(self.shape, dtype=self.dtype) * (high - low) + low)
 
-    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Methods:
         """Fill with normal random numbers, in place."""
         return self.copy_(ops.randn(self.shape, dtype=self.dtype) * std + mean)
 

@@ -33,12 +33,13 @@ import inspect
 import threading
 from operator import itemgetter
 from types import MethodType
+from typing import Any
 
 import numpy as np
 
 from . import aliasing
 from .errors import GraphError, UsageError
-from .promotion import FLOAT32, as_promoted
+from .promotion import FLOAT32, as_promoted, refusal
 from .tensor import Tensor
 
 REGISTRY: dict[str, Primitive] = {}  # every primitive by name: what tests, pictures and documentation walk through
@@ -53,25 +54,27 @@ class State(threading.local):
 
 state = State()
 _clock = aliasing.clock
+_new = Tensor.__new__
+_ARRAYS = frozenset({np.ndarray, np.float32, np.float64, np.int64, np.bool_})  # what a forward nearly always returns
 
 
 class Node:
     """One recorded operation: which rules to run, what they read, and where their results go.
 
-    ``edges[i]`` is where the gradient of argument i flows: the Node that made it, a leaf Tensor, or None. ``seq`` is the time of
-    recording; a node's inputs are always older than itself, so descending ``seq`` is a topological order. A node never refers
-    to its own output tensor, so there is no reference cycle, and a graph dies with its last tensor.
+    ``edges[i]`` is where the gradient of argument i flows: the Node that made it, a leaf Tensor, or None. ``seq`` is the time
+    of recording; a node's inputs are always older than itself, so descending ``seq`` is a topological order. A node never
+    refers to its own output tensor, so there is no reference cycle, and a graph dies with its last tensor.
     """
 
     __slots__ = ("__weakref__", "dtype", "edges", "extra", "plan", "saved", "seq", "shape")
 
     plan: Plan
-    saved: list | None  # None once a backward pass has consumed it
+    saved: Any  # a tuple or list of values; None once a backward pass has consumed it
     edges: list
     shape: tuple  # of the output, and so of the gradient that arrives
     dtype: np.dtype
     seq: int
-    extra: dict | None  # hooks, a tensor that wants its gradient kept, the source line: seldom there
+    extra: Any  # a dict or None: hooks, a tensor that wants its gradient kept, the source line: seldom there
 
     @property
     def primitive(self) -> Primitive:
@@ -93,7 +96,7 @@ class Plan:
     Made once for each such set (a bit mask over the arguments) and looked up ever after.
     """
 
-    __slots__ = ("names", "pick", "positions", "primitive", "reads", "rules", "shapes")
+    __slots__ = ("count", "names", "pick", "positions", "primitive", "rules", "shapes", "single")
 
     def __init__(self, primitive: Primitive, mask: int):
         self.primitive = primitive
@@ -105,33 +108,13 @@ class Plan:
             i for i, a in enumerate(primitive.argnames) if f"{a}_shape" in self.names and f"{a}_shape" not in primitive.argnames
         )
         available = [*primitive.argnames, "out", "kept", *(f"{primitive.argnames[i]}_shape" for i in self.shapes)]
-        indices = [available.index(name) for name in self.names]
-        if len(indices) == 1:
-            only = indices[0]
-            self.pick = lambda values: (values[only],)
-        else:
-            self.pick = itemgetter(*indices) if indices else _nothing
-        #: (argument position, rule, where in ``saved`` its values are)
-        self.rules = [(i, rule, [self.names.index(n) for n in names]) for i, rule, names in readers]
-        self.reads = frozenset(self.names)
-
-
-def _nothing(values):
-    return ()
-
-
-def refusal(name: str, operands, error: Exception) -> Exception:
-    """What to raise where NumPy refused the ``operands`` of an elementwise operation with ``error``: the same in our words."""
-    if isinstance(error, MinigradError):
-        return error
-    for x in operands:
-        if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
-            return DTypeError(f"{name} takes tensors, arrays and numbers: got a {type(x).__name__}; use minigrad.tensor(...)")
-    if "broadcast" in str(error):
-        return ShapeError(f"{name} needs shapes that are equal from the last dimension on, or 1: {error}".strip())
-    if isinstance(error, OverflowError):
-        return DTypeError(f"{name} needs numbers that the tensor's dtype can hold: {error}; convert the tensor first")
-    return error
+        self.pick: Any = itemgetter(*(available.index(name) for name in self.names)) if self.names else None
+        self.single = len(self.names) == 1  # itemgetter then gives the value alone
+        self.count = len(primitive.argnames)
+        #: (argument position, rule, where in ``saved`` its values are, or None for all of them in order)
+        self.rules = []
+        for i, rule, names in readers:
+            self.rules.append((i, rule, None if list(names) == self.names else [self.names.index(n) for n in names]))
 
 
 class Primitive:
@@ -165,15 +148,20 @@ class Primitive:
                 raise UsageError(f"{self.name} has no argument {argument!r}: its arguments are {', '.join(self.argnames)}")
             self.rule_of[argument] = (rule, self._reads(rule))
 
-    def _reads(self, rule) -> tuple[str, ...]:
-        first, *names = inspect.signature(rule).parameters
-        if first != "g":
-            raise UsageError(f"a rule of {self.name} takes the upstream gradient g first: got {first!r}")
-        known = {*self.argnames, "out", "kept", *(f"{a}_shape" for a in self.argnames)}
-        for name in names:
-            if name not in known and name != "needs":
+    def argument(self, position: int) -> str | int:
+        """The name of an argument, for messages."""
+        return self.argnames[position] if position < len(self.argnames) else position
+
+    def _reads(self, rule, *others: str) -> tuple[str, ...]:
+        """The names that ``rule`` reads besides g; ``others`` are allowed beyond those that a plain rule may read."""
+        names = list(inspect.signature(rule).parameters)
+        if names[:1] != ["g"]:
+            raise UsageError(f"a rule of {self.name} takes the upstream gradient g first: got {names}")
+        known = {*self.argnames, "out", *(f"{a}_shape" for a in self.argnames), *others}
+        for name in names[1:]:
+            if name not in known:
                 raise UsageError(f"a rule of {self.name} reads {name!r}, which is neither g, out, nor one of {self.argnames}")
-        return tuple(names)
+        return tuple(names[1:])
 
     def readers_for(self, positions):
         """(position, rule, names it reads) for each of the arguments that require a gradient."""
@@ -190,14 +178,18 @@ class Primitive:
         try:
             out = self.forward(*raw)
             if self.promote and out.dtype is not FLOAT32:  # float32 is always right; anything else follows PyTorch's table
+                # A NumPy scalar counts as a Python number, as in PyTorch; the value of a tensor without dimensions does not.
+                raw = [a.item() if isinstance(a, np.generic) else r for a, r in zip(args, raw)]
                 out, raw = as_promoted(self.forward, raw, out, self.promote)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             raise refusal(self.name, raw if self.promote else [], error) from None
+        if out.__class__ not in _ARRAYS and not isinstance(out, (np.ndarray, np.generic)):
+            raise UsageError(f"{self.name} is a function from arrays to an array: it returned {type(out).__name__}")
         return self.finish(args, raw, out, None)
 
     def finish(self, args, raw, out, kept):
         """Wrap ``out`` in a Tensor, recorded on the tape where an argument requires gradients."""
-        result = Tensor.__new__(Tensor)
+        result = _new(Tensor)
         result._data = out
         result._grad = result._node = result._hooks = None
         result._requires_grad = False
@@ -215,7 +207,7 @@ class Primitive:
             if mask:
                 result._requires_grad = True
                 result._node = self.record(mask, edges, raw, out, kept)
-                if aliasing.written or aliasing.exposed:
+                if aliasing.written or aliasing.lent:
                     aliasing.on_record(result._node, args)
         if state.observers:
             for observer in state.observers:
@@ -227,7 +219,7 @@ class Primitive:
         plan = self.plans.get(mask)
         if plan is None:
             plan = self.plans[mask] = Plan(self, mask)
-        node = Node.__new__(Node)
+        node = Node()
         node.plan = plan
         node.edges = edges
         node.extra = None
@@ -235,9 +227,12 @@ class Primitive:
         node.dtype = out.dtype
         node.seq = next(_clock)
         if plan.names:
-            if len(raw) < len(self.argnames):
+            if len(raw) != plan.count:
                 raise UsageError(f"{self.name} takes its arguments in full here: {', '.join(self.argnames)}; got {len(raw)}")
-            node.saved = plan.pick([*raw, out, kept, *[np.shape(raw[i]) for i in plan.shapes]])
+            values = [*raw, out, kept]
+            if plan.shapes:
+                values += [np.shape(raw[i]) for i in plan.shapes]
+            node.saved = (plan.pick(values),) if plan.single else plan.pick(values)
         else:
             node.saved = ()
         return node
@@ -246,21 +241,20 @@ class Primitive:
         """For use in rules: arrays give an array, any Tensor among the arguments gives a recorded Tensor."""
         if any(isinstance(a, Tensor) for a in args):
             return self(*args)
-        out = self.forward(*args)
-        return out
+        return self.forward(*args)
 
     def gradients(self, node: Node, g):
         """(argument position, gradient) for each argument of ``node`` that wants one, on plain arrays."""
         saved = node.saved
         for i, rule, reads in node.plan.rules:
-            yield i, rule(g, *[saved[k] for k in reads]) if reads else rule(g)
+            yield i, rule(g, *saved) if reads is None else rule(g, *[saved[k] for k in reads])
 
     def gradients_on_tape(self, node: Node, g: Tensor, stand_in):
         """The same on Tensors, recorded: ``stand_in(name, value)`` gives each saved value back as a Tensor of the graph."""
         plan = node.plan
         values = [stand_in(name, value) for name, value in zip(plan.names, node.saved or ())]
         for i, rule, reads in plan.rules:
-            yield i, rule(g, *[values[k] for k in reads])
+            yield i, rule(g, *values) if reads is None else rule(g, *[values[k] for k in reads])
 
 
 class Fused(Primitive):
@@ -270,7 +264,7 @@ class Fused(Primitive):
         super().__init__(forward, formula, False, name)
         self.reference = reference
         self.differentiable: tuple[str, ...] = ()
-        self._backward = None
+        self._backward: Any = None
         self._backward_reads: tuple[str, ...] = ()
 
     def backward(self, *arguments: str):
@@ -282,7 +276,7 @@ class Fused(Primitive):
         def register(function):
             self.differentiable = arguments
             self._backward = function
-            self._backward_reads = self._reads(function)
+            self._backward_reads = self._reads(function, "kept", "needs")
             return function
 
         return register
@@ -321,17 +315,14 @@ class Fused(Primitive):
         return node
 
     def gradients_on_tape(self, node: Node, g: Tensor, stand_in):
-        from .autograd import enable_grad, grad
+        from .autograd import between
 
-        plan = node.plan
-        with enable_grad():
-            args = list(node.extra["args"])
-            for i in plan.positions:  # a stand-in of its own for each argument, even where one tensor is passed twice
-                args[i] = identity(stand_in(self.argnames[i], args[i]))
-            value = self.reference(*args)
-            inputs = [args[i] for i in plan.positions]
-            results = grad(value, inputs, g, create_graph=True, allow_unused=True)
-        yield from zip(plan.positions, results)
+        positions = node.plan.positions
+        args = list(node.extra["args"])
+        for i in positions:  # a stand-in of its own for each argument, even where one tensor is passed twice
+            args[i] = identity(stand_in(self.argnames[i], args[i]))
+        found = between(self.reference(*args), [args[i]._node for i in positions], g, create_graph=True)
+        yield from zip(positions, found)
 
 
 def primitive(formula: str, *, promote: bool | str = False, name: str | None = None):

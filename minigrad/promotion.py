@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .errors import DTypeError, MinigradError, ShapeError
+
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
@@ -67,3 +69,19 @@ def as_promoted(forward, raw, out, promote):
         return out, raw
     raw = [x.astype(expected) if isinstance(x, (np.ndarray, np.generic)) else expected.type(x) for x in raw]
     return forward(*raw), raw
+
+
+def refusal(name: str, operands, error: Exception) -> Exception:
+    """What to raise where NumPy refused the ``operands`` of the elementwise operation ``name``: its ``error`` in our words."""
+    if isinstance(error, MinigradError):
+        return error
+    for x in operands:
+        if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
+            return DTypeError(f"{name} takes tensors, arrays and numbers: got a {type(x).__name__}; use minigrad.tensor(...)")
+    if isinstance(error, AttributeError) and operands and not any(isinstance(x, (np.ndarray, np.generic)) for x in operands):
+        return DTypeError(f"{name} needs a tensor among its operands: got {', '.join(map(repr, operands))}")
+    if "broadcast" in str(error):
+        return ShapeError(f"{name} needs shapes that are equal from the last dimension on, or 1: {error}".strip())
+    if isinstance(error, OverflowError):
+        return DTypeError(f"{name} needs numbers that the tensor's dtype can hold: {error}; convert the tensor first")
+    return error

@@ -101,31 +101,35 @@ class Tensor(Methods):
     @property
     def data(self) -> np.ndarray:
         """The values as a NumPy array that shares this tensor's memory. Assigning puts another array in their place."""
-        array = self._data
-        if not isinstance(array, np.ndarray):
-            array = self._data = np.asarray(array)
-        aliasing.note_exposure(array)
-        return array
+        return aliasing.lend(self)
 
     @data.setter
     def data(self, value) -> None:
-        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if isinstance(value, Tensor):
+            array = value._data
+        elif type(value) is np.ndarray and value.dtype.kind in "biuf" and value.dtype.isnative:
+            array = aliasing.adopt(value)
+        else:
+            array = as_array(value)
         if self._requires_grad and array.dtype.kind != "f":
             raise DTypeError(f"only floating-point tensors can require gradients: got data of dtype {array.dtype}")
         if self._data is not array:
             aliasing.note_write(self._data)
         self._data = array
-        aliasing.note_exposure(array)
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array that shares this tensor's memory."""
         return self.data
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        if copy:
-            return np.array(self._data, dtype=dtype)
-        array = self.data
-        return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+        same = dtype is None or self._data.dtype == dtype
+        if same and not copy:
+            return self.data
+        if copy is False:
+            raise DTypeError(
+                f"a tensor of dtype {self.dtype} is no array of dtype {dtype} without a copy: leave copy=False out"
+            )
+        return np.array(self._data, dtype=dtype)
 
     def item(self) -> float | int | bool:
         """The one value of a tensor of one element, as a Python number.
@@ -197,7 +201,7 @@ class Tensor(Methods):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and self._data.size == 1 else format(str(self), spec)
 
-    __hash__ = object.__hash__  # == compares elements; tensors are dictionary keys by identity
+    __hash__ = object.__hash__  # pyright: ignore - == compares elements; tensors are dictionary keys by identity
 
     # -- the tape -------------------------------------------------------------------------------------------------------
 
@@ -304,8 +308,14 @@ class Tensor(Methods):
     def __reduce_ex__(self, protocol):
         raise DTypeError(
             "tensors are not pickled, because unpickling a file runs whatever code it holds: save x.numpy() with numpy.save, "
-            "or a whole model's state_dict() with minigrad.save"
+            "or the arrays of a whole state_dict() with minigrad.formats.safetensors.write"
         )
+
+    def __copy__(self) -> Tensor:
+        copy = type(self).__new__(type(self))
+        copy._data, copy._grad, copy._node, copy._hooks = self._data, self._grad, self._node, None
+        copy._requires_grad = self._requires_grad
+        return copy
 
     def __deepcopy__(self, memo) -> Tensor:
         if self._node is not None:

@@ -31,8 +31,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 _BUILT_IN = {
     "preset": "mini", "tokens": "pieces", "dropout": 0.0, "label_smoothing": 0.0, "norm": "pre", "lr": 1.5e-3, "warmup": 400,
-    "schedule": "linear", "steps": 2200, "max_tokens": 512, "metric": "exact_match", "patience": 0, "keep": 1, "average": 1,
-    "validate_every": 550, "tokenize": "none", "train_size": 30_000, "valid_size": 500, "test_size": 2000,
+    "schedule": "linear", "steps": 2800, "max_tokens": 512, "metric": "exact_match", "patience": 0, "keep": 1, "average": 1,
+    "validate_every": 700, "tokenize": "none", "train_size": 30_000, "valid_size": 500, "test_size": 2000,
 }  # fmt: skip
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -40,7 +40,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "reverse": {**_BUILT_IN, "tokens": "words"},
     "copy": {**_BUILT_IN, "tokens": "words"},
     "text": {
-        "preset": "tiny", "tokens": "subwords", "vocab_size": 10_000, "dropout": 0.3, "label_smoothing": 0.1, "norm": "post",
+        "preset": "tiny", "tokens": "subwords", "vocab_size": 10_000, "dropout": 0.3, "attention_dropout": 0.0,
+        "activation_dropout": 0.0, "label_smoothing": 0.1, "norm": "post",
         "lr": 5e-3, "warmup": 2000, "schedule": "inverse-sqrt", "steps": 8000, "max_tokens": 4096, "metric": "bleu",
         "patience": 0, "keep": 10, "average": 10, "tokenize": "13a",
     },
@@ -158,15 +159,16 @@ class Transformer(nn.Module):
     @mg.no_grad()
     def attention(self, source: np.ndarray, target_input: np.ndarray) -> np.ndarray:
         """What each position of the decoder looks at: (layers, batch, heads, target time, source time); each row sums to 1."""
+        memory, padding = self.encode(source)
         found: list[np.ndarray] = []
 
-        def look(attention, arguments, options, result):
-            _, weights = attention.forward(*arguments, **{**options, "need_weights": True, "average_attn_weights": False})
+        def look(attention, arguments, result):  # the same attention once more, this time keeping its weights
+            _, weights = attention.forward(arguments[0], memory, memory, padding, average_attn_weights=False)
             found.append(raw(weights))
 
-        hooks = [layer.multihead_attn.register_forward_hook(look, with_kwargs=True) for layer in self.decoder.layers]
+        hooks = [layer.multihead_attn.register_forward_hook(look) for layer in self.decoder.layers]
         try:
-            self.decode(target_input, *self.encode(source))
+            self.decode(target_input, memory, padding)
         finally:
             for hook in hooks:
                 hook.remove()

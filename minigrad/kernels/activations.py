@@ -12,6 +12,7 @@ second-order functional knowledge for better option pricing", 2001 (softplus).
 import functools
 import inspect
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numba import prange
@@ -25,49 +26,54 @@ PER_CHUNK = 32_768  # elements below which a second thread does not pay
 
 
 def elementwise(function):
-    """Turn a function of one or two numbers into one of arrays, with ``out=``. Parameters with defaults stay numbers.
-
-    The loops close over the plain function, not over something compiled: Numba's cache on disk tells closures apart by what
-    they close over, and something compiled has another identity in every process.
-    """
+    """Turn a function of one or two numbers into one of arrays, with ``out=``. Parameters with defaults stay numbers."""
     signature = inspect.signature(function).parameters.values()
     defaults = {p.name: p.default for p in signature if p.default is not p.empty}
     number = register_jitable(**INLINED)(function)
-
-    if len(signature) - len(defaults) == 1:
-
-        @core
-        def loop(x, out, options):
-            for i in range(x.size):
-                out[i] = number(x[i], *options)
-
-        @driver
-        def loop_chunks(x, out, options):
-            for i in prange(x.size):
-                out[i] = number(x[i], *options)
-
-    else:
-
-        @core
-        def loop(g, x, out, options):
-            for i in range(x.size):
-                out[i] = number(g[i], x[i], *options)
-
-        @driver
-        def loop_chunks(g, x, out, options):
-            for i in prange(x.size):
-                out[i] = number(g[i], x[i], *options)
+    loop, shared_loop = (_loops_over_one if len(signature) - len(defaults) == 1 else _loops_over_two)(number)
 
     @functools.wraps(function)
     def on_arrays(*arrays, out=None, **options):
         dtype = arrays[-1].dtype.type
         result = np.empty(arrays[-1].shape, dtype) if out is None else out
         values = tuple(map(dtype, (defaults | options).values()))
-        run = loop if chunk_count(result.size, PER_CHUNK) == 1 else loop_chunks
+        run = loop if chunk_count(result.size, PER_CHUNK) == 1 else shared_loop
         run(*map(_flat, arrays), result.reshape(-1), values)
         return result
 
     return on_arrays
+
+
+# The loops close over a plain function, not over something compiled: Numba's cache on disk tells closures apart by what they
+# close over, and something compiled has another identity in every process.
+
+
+def _loops_over_one(number) -> tuple[Callable, Callable]:
+    @core
+    def loop(x, out, options):
+        for i in range(x.size):
+            out[i] = number(x[i], *options)
+
+    @driver
+    def shared_loop(x, out, options):
+        for i in prange(x.size):
+            out[i] = number(x[i], *options)
+
+    return loop, shared_loop
+
+
+def _loops_over_two(number) -> tuple[Callable, Callable]:
+    @core
+    def loop(g, x, out, options):
+        for i in range(x.size):
+            out[i] = number(g[i], x[i], *options)
+
+    @driver
+    def shared_loop(g, x, out, options):
+        for i in prange(x.size):
+            out[i] = number(g[i], x[i], *options)
+
+    return loop, shared_loop
 
 
 def _flat(x):
@@ -132,15 +138,16 @@ def silu_backward(g, x):
 
 @elementwise
 def gelu(x):
-    """Return x Phi(x), with the normal distribution function Phi(x) = (1 + erf(x / sqrt 2)) / 2."""
-    return x * _normal_cdf(x)
+    """Return x Phi(x), with the normal distribution function Phi(x) = (1 + erf(x / sqrt 2)) / 2, small tails included."""
+    cdf, _ = vectormath.normal(x)
+    return x * cdf
 
 
 @elementwise
 def gelu_backward(g, x):
     """Return g (Phi(x) + x phi(x)), with the normal density phi(x) = e^(-x^2 / 2) / sqrt(2 pi)."""
-    density = vectormath.exp(x * x * type(x)(-0.5)) * type(x)(1 / math.sqrt(2 * math.pi))
-    return g * (_normal_cdf(x) + x * density)
+    cdf, density = vectormath.normal(x)
+    return g * (cdf + x * density)
 
 
 @elementwise
@@ -172,11 +179,6 @@ def softplus_backward(g, x, beta=1.0, threshold=20.0):
 
 _GELU_SCALE = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
-
-
-@register_jitable(**INLINED)
-def _normal_cdf(x):
-    return type(x)(0.5) * (type(x)(1) + vectormath.erf(x * type(x)(math.sqrt(0.5))))
 
 
 @register_jitable(**INLINED)

@@ -43,7 +43,6 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     core = summing_core = driver = np.errstate(all="ignore")  # kernels read as plain Python are as silent as compiled ones
 
 
-
 def chunk_count(work: int, per_chunk: int) -> int:
     """Return into how many ranges to split ``work`` elements: one while that is below ``per_chunk``, else one a thread."""
     return 1 if work < per_chunk else min(get_num_threads(), work // per_chunk + 1)

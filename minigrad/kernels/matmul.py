@@ -117,7 +117,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, accumula
 
     if out is None:
         out = np.empty(shape, dtype)
-    elif not _takes(out, shape, dtype) or np.may_share_memory(out, a) or np.may_share_memory(out, b):
+    elif not _takes(out, shape, dtype, len(lead) + 2) or np.may_share_memory(out, a) or np.may_share_memory(out, b):
         return _numpy(a, b, out, accumulate)
     outer, inner = math.prod(lead[:-1]), math.prod(lead[-1:])
     if len(lead) > 2:
@@ -135,9 +135,9 @@ def _numpy(a, b, out, accumulate):
     return np.matmul(a, b, out=out)
 
 
-def _takes(out, shape, dtype) -> bool:
-    """Whether the kernel can write here: contiguous arrays, and matrices whose rows are contiguous."""
-    rows_fit = out.flags.c_contiguous or (len(shape) == 2 == out.ndim and out.strides[1] == out.itemsize)
+def _takes(out, shape, dtype, ndim) -> bool:
+    """Whether the kernel can write here: contiguous arrays, and matrices or batches of ``ndim`` whose rows are contiguous."""
+    rows_fit = out.flags.c_contiguous or (out.ndim == ndim <= 4 and out.strides[-1] == out.itemsize)
     return out.shape == shape and out.dtype == dtype and rows_fit and out.flags.writeable
 
 
@@ -274,8 +274,8 @@ def _describe(jobs, a, b, c, accumulate, scratch, tile_rows, tile_cols, threads)
     if job.cols == 1:
         job.b_col = b.itemsize
 
-    # Rows a multiple of 4096 bytes apart share one set of the first-level cache, which may have 8 places for the 12 rows
-    # of a tile; so many columns pay for a copy without that conflict.
+    # Rows a multiple of 4096 bytes apart share one set of the first-level cache, which on some CPUs has 8 places for the 12
+    # rows of a tile. With this many columns a packed copy, free of the conflict, costs a few percent at most.
     job.pack_a = job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
 
     matrices = job.outer * job.inner

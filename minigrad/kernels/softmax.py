@@ -27,7 +27,7 @@ def softmax(x, out=None):
     out = np.empty_like(x) if out is None else out
     if x.size == 0:
         return out
-    _run_softmax(x, out, _NO_MASK, (0, 0, 0), (1, 1), 1.0, False, False)
+    _run_softmax(x, out, out is x, _NO_MASK, (0, 0, 0), (1, 1), 1.0, False, False)
     return out
 
 
@@ -57,7 +57,7 @@ def masked_softmax(scores, mask=None, scale=1.0, causal=False, out=None):
     else:
         mask, strides = _mask_rows(mask, scores.shape)
     x2d, out2d = scores.reshape(-1, keys), out.reshape(-1, keys)
-    _run_softmax(x2d, out2d, mask, strides, (heads, queries), scale, causal, True)
+    _run_softmax(x2d, out2d, out is scores, mask, strides, (heads, queries), scale, causal, True)
     return out
 
 
@@ -110,19 +110,19 @@ def log_softmax_backward(g, y, out=None):
 
 def _mask_rows(mask, shape):
     """Return the mask as rows of keys, and by how many rows it advances per batch, head and query: 0 where it broadcasts."""
-    lead = (1,) * (len(shape) - mask.ndim) + mask.shape
-    if len(shape) > 4 or lead[-1] != shape[-1]:  # axes that three strides cannot tell apart: expand those, no more
-        lead = (*(shape[:-3] if len(shape) > 4 else lead[:-3]), *lead[-3:-1], shape[-1])
-        mask = np.broadcast_to(mask, lead)
-    *batch, heads, queries, keys = (1, 1, *lead)
-    mask = np.ascontiguousarray(mask).reshape(-1, keys)
+    mask = mask.reshape((1,) * (max(4, len(shape)) - mask.ndim) + mask.shape)
+    *batch, heads, queries, keys = mask.shape
+    if keys != shape[-1] or len(batch) > 1:  # three strides cannot tell these axes apart: expand them, and no others
+        mask = np.broadcast_to(mask, (*(shape[:-3] if len(batch) > 1 else batch), heads, queries, shape[-1]))
+    if not mask.flags.carray:  # a read-only mask would compile the kernel anew
+        mask = np.array(mask, order="C")
+    mask = mask.reshape(-1, shape[-1])
     batches = len(mask) // (heads * queries)
-    strides = (heads * queries * (batches > 1), queries * (heads > 1), int(queries > 1))
-    return mask, strides
+    return mask, (heads * queries * (batches > 1), queries * (heads > 1), int(queries > 1))
 
 
-def _run_softmax(x, out, mask, strides, groups, scale, causal, zero_if_empty):
-    args = x, out, out is x, mask, strides, groups, x.dtype.type(scale), causal, zero_if_empty
+def _run_softmax(x, out, in_place, mask, strides, groups, scale, causal, zero_if_empty):
+    args = x, out, in_place, mask, strides, groups, x.dtype.type(scale), causal, zero_if_empty
     chunks = chunk_count(x.size, PER_CHUNK)
     if chunks == 1:
         _softmax(*args, 0, len(x))

@@ -1,8 +1,9 @@
-"""exp, tanh, sigmoid, softplus, erf and the maximum of a row, written so that LLVM turns the loop around them into vectors.
+"""exp and its kin, and the maximum of a row, written so that LLVM turns the loop around them into vector instructions.
 
 LLVM leaves a call of the C library's ``exp`` in a loop as it is, one element at a time. The functions here are plain
-arithmetic without a branch. They may be called from any kernel, on scalars of float32 and float64; called from Python, each is
-the NumPy expression of the same meaning, so a kernel run as plain Python computes the same.
+arithmetic without a branch. They may be called from any kernel, on scalars of float32 and float64. Where a text differs by the
+dtype, ``_compile`` pairs the two with a function in terms of NumPy, which states the meaning and serves kernels that are run as
+plain Python.
 
 An *ulp* is the distance between neighbouring numbers of the dtype at the exact result. NaN gives NaN everywhere.
 
@@ -14,7 +15,7 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 # Inlined even where LLVM finds them too long, or there would be no vectors. Not "reassoc": _reduce rounds by adding and
 # subtracting one constant, which that would cancel.
@@ -22,30 +23,56 @@ INLINED = {"error_model": "numpy", "forceinline": True, "fastmath": {"contract"}
 
 
 def exp(x):
-    """Return e^x within 1.01 ulp. Small results are denormal, then 0, as they should be; large ones inf."""
+    """Return e^x within 1.1 ulp. Small results are denormal, then 0, as they should be; large ones inf."""
     with np.errstate(all="ignore"):
         return np.exp(x)
 
 
+@register_jitable(**INLINED)
 def sigmoid(x):
     """Return 1 / (1 + e^-x) within 2.5 ulp, denormal results included."""
-    with np.errstate(all="ignore"):
-        return 1 / (1 + np.exp(-x))
+    one = type(x)(1)
+    e = exp(-abs(x))  # of the negative side alone, where it cannot overflow
+    return (one if x >= type(x)(0) else e) / (one + e)
 
 
+@register_jitable(**INLINED)
 def tanh(x):
     """Return (e^x - e^-x) / (e^x + e^-x) within 3 ulp; the sign of a zero is kept."""
-    return np.tanh(x)
+    # tanh |x| = (e^2|x| - 1) / (e^2|x| + 1), which is 1 to the last place of float64 from |x| = 22 on.
+    one, limit = type(x)(1), type(x)(44)
+    y = abs(x) + abs(x)
+    q, a, b = _reduce(limit if y > limit else y)
+    scale = a * b
+    e_minus_1 = scale * q + (scale - one)
+    return math.copysign(e_minus_1 / (e_minus_1 + type(x)(2)), x)
 
 
+@register_jitable(**INLINED)
 def softplus(x):
     """Return log(1 + e^x) within 3 ulp, denormal results included."""
-    return np.logaddexp(type(x)(0), x)
+    # max(x, 0) + log(1 + e) with e = e^-|x|, and log(1 + e) = 2 artanh(u) with u = e / (2 + e), at most 1/3.
+    zero, two = type(x)(0), type(x)(2)
+    e = exp(-abs(x))
+    u = e / (two + e)
+    return (x if x > zero else zero) + two * _artanh(u)
 
 
 def erf(x):
     """Return 2/sqrt(pi) times the integral of e^-t^2 for t from 0 to x, within 1.5 ulp; the sign of a zero is kept."""
     return type(x)(math.erf(x))
+
+
+@register_jitable(**INLINED)
+def normal(x):
+    """Return ``(Phi(x), phi(x))``, the normal distribution function and density, within 8 + x^2 / 2 ulp.
+
+    The exponential magnifies the rounding of x^2; so small a tail is lost altogether in (1 + erf(x / sqrt 2)) / 2.
+    """
+    one = type(x)(1)
+    e = exp(x * x * type(x)(-0.5))
+    below = e * _mills(abs(x))  # Phi(-|x|)
+    return (below if x < type(x)(0) else one - below), e * type(x)(1 / math.sqrt(2 * math.pi))
 
 
 def row_max(x, i):
@@ -58,12 +85,13 @@ def row_max(x, i):
 
 def _reduce(x):
     """Return ``(q, a, b)`` with e^x = (1 + q) a b: powers of two a and b, and q, exact to the last place even near 0."""
-    raise NotImplementedError("only kernels call it, which get one of the two below")
+    return np.expm1(x), type(x)(1), type(x)(1)
 
 
 def _reduce_float32(x):
     # Clamp to where the result is certainly 0 or inf; a comparison with NaN is false, so NaN stays.
-    x = np.float32(-104) if x < np.float32(-104) else x
+    vanishes = x < np.float32(-104)
+    x = np.float32(-104) if vanishes else x
     x = np.float32(89) if x > np.float32(89) else x
     # x = k log 2 + r. Adding 1.5 * 2^23 leaves the nearest integer to x / log 2 in the low bits of the sum.
     shifted = np.float32(x * np.float32(1.44269504) + np.float32(12582912))
@@ -79,11 +107,13 @@ def _reduce_float32(x):
     half = np.int32(k >> 1)
     a = np.int32((half + 127) << 23).view(np.float32)
     b = np.int32((k - half + 127) << 23).view(np.float32)
-    return p * r * r + r, a, b
+    # A factor of 0 where the product would underflow, which takes processors many times as long: masked scores are all -inf.
+    return p * r * r + r, a, np.float32(0) if vanishes else b
 
 
 def _reduce_float64(x):  # step by step as in float32
-    x = -746.0 if x < -746.0 else x
+    vanishes = x < -746.0
+    x = -746.0 if vanishes else x
     x = 710.0 if x > 710.0 else x
     shifted = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
     k = np.int64(shifted.view(np.int64) - np.int64(0x4338000000000000))
@@ -102,7 +132,7 @@ def _reduce_float64(x):  # step by step as in float32
     half = np.int64(k >> 1)
     a = np.int64((half + 1023) << 52).view(np.float64)
     b = np.int64((k - half + 1023) << 52).view(np.float64)
-    return p * r * r + r, a, b
+    return p * r * r + r, a, 0.0 if vanishes else b
 
 
 def _exp(x):
@@ -110,33 +140,9 @@ def _exp(x):
     return (q + type(x)(1)) * a * b
 
 
-def _sigmoid(x):
-    one = type(x)(1)
-    e = exp(-abs(x))  # of the negative side alone, where it cannot overflow
-    return (one if x >= type(x)(0) else e) / (one + e)
-
-
-def _tanh(x):
-    # tanh |x| = (e^2|x| - 1) / (e^2|x| + 1), which is 1 to the last place of float64 from |x| = 22 on.
-    one, limit = type(x)(1), type(x)(44)
-    y = abs(x) + abs(x)
-    q, a, b = _reduce(limit if y > limit else y)
-    scale = a * b
-    e_minus_1 = scale * q + (scale - one)
-    return math.copysign(e_minus_1 / (e_minus_1 + type(x)(2)), x)
-
-
-def _softplus(x):
-    # max(x, 0) + log(1 + e) with e = e^-|x|, and log(1 + e) = 2 artanh(u) with u = e / (2 + e), at most 1/3.
-    zero, two = type(x)(0), type(x)(2)
-    e = exp(-abs(x))
-    u = e / (two + e)
-    return (x if x > zero else zero) + two * _artanh(u)
-
-
 def _artanh(x):
     """Return artanh(x) for 0 <= x <= 1/3: x + x^3 times a polynomial in x^2."""
-    raise NotImplementedError("only kernels call it, which get one of the two below")
+    return np.arctanh(x)
 
 
 def _artanh_float32(x):
@@ -166,10 +172,8 @@ def _artanh_float64(x):
 
 def _erf_float32(x):
     one = np.float32(1)
-    # Up to 1, |x| times a polynomial in x^2.
-    size = abs(x)
-    a = one if size > one else size
-    t = a * a
+    # Up to 1, |x| times a polynomial in x^2; an overflow beyond goes unused.
+    size, t = abs(x), x * x
     p = np.float32(7.85386268e-05)
     p = p * t - np.float32(0.00080101941)
     p = p * t + np.float32(0.00518832775)
@@ -177,7 +181,7 @@ def _erf_float32(x):
     p = p * t + np.float32(0.112835851)
     p = p * t - np.float32(0.376126258)
     p = p * t + np.float32(0.128379166)
-    near = a + a * p
+    near = size + size * p
     # Beyond, 1 - e^p with a polynomial p in |x|, which is 1 to the last place from 4 on.
     a = np.float32(4) if size > np.float32(4) else size
     p = np.float32(0.000186379117)
@@ -188,15 +192,11 @@ def _erf_float32(x):
     p = p * a - np.float32(1.12708919)
     p = p * a - np.float32(0.000341523941)
     far = one - exp(p)
-    # LLVM would make a choice between the two a branch, and no vectors. Where far counts, far - near is exact (Sterbenz).
-    beyond = one if size > one else np.float32(0)
-    return math.copysign(near + beyond * (far - near), x)
+    return math.copysign(far if size > one else near, x)
 
 
 def _erf_float64(x):  # step by step as in float32
-    size = abs(x)
-    a = 1.0 if size > 1.0 else size
-    t = a * a
+    size, t = abs(x), x * x
     p = 5.945260824210891e-11
     p = p * t - 1.136566541350748e-09
     p = p * t + 1.465787970053758e-08
@@ -210,7 +210,7 @@ def _erf_float64(x):  # step by step as in float32
     p = p * t + 0.11283791670954857
     p = p * t - 0.3761263890318375
     p = p * t + 0.12837916709551256
-    near = a + a * p
+    near = size + size * p
     a = 6.0 if size > 6.0 else size
     p = 1.0496654299446216e-12
     p = p * a - 4.796208071079368e-11
@@ -232,8 +232,55 @@ def _erf_float64(x):  # step by step as in float32
     p = p * a - 1.1283773294497808
     p = p * a - 1.79601374018872e-07
     far = 1.0 - exp(p)
-    beyond = 1.0 if size > 1.0 else 0.0
-    return math.copysign(near + beyond * (far - near), x)
+    return math.copysign(far if size > 1.0 else near, x)
+
+
+def _mills(x):
+    """Return Phi(-x) e^(x^2 / 2) for x >= 0: Mills' ratio over sqrt(2 pi), t times a polynomial in t = 1 / (1 + c x)."""
+    y = min(float(x), 37.5)  # beyond, the exponential overflows, and the factor that it meets is 0
+    return type(x)(0.5 * math.erfc(y * math.sqrt(0.5)) * math.exp(y * y / 2))
+
+
+def _mills_float32(x):
+    t = np.float32(1) / (np.float32(1) + np.float32(0.25) * x)
+    p = np.float32(0.025723405)
+    p = p * t - np.float32(0.152808957)
+    p = p * t + np.float32(0.296121161)
+    p = p * t - np.float32(0.205782599)
+    p = p * t + np.float32(0.201757985)
+    p = p * t + np.float32(0.032927963)
+    p = p * t + np.float32(0.10374669)
+    p = p * t + np.float32(0.0985168414)
+    p = p * t + np.float32(0.0997974815)
+    return p * t
+
+
+def _mills_float64(x):
+    t = 1.0 / (1.0 + 0.2 * x)
+    p = -0.0002540886569688721
+    p = p * t + 0.0021943648737428405
+    p = p * t - 0.006701616849499119
+    p = p * t + 0.001593849904434337
+    p = p * t + 0.051077319684116516
+    p = p * t - 0.18565474248823358
+    p = p * t + 0.36712337859694627
+    p = p * t - 0.49359593430702275
+    p = p * t + 0.4947512617490335
+    p = p * t - 0.38576879748085174
+    p = p * t + 0.2348731063661686
+    p = p * t - 0.11855141860026373
+    p = p * t + 0.04845579855769945
+    p = p * t - 0.008361478589669697
+    p = p * t + 0.01912658927117806
+    p = p * t + 0.02478508584543634
+    p = p * t + 0.03772651928751044
+    p = p * t + 0.049769157384691405
+    p = p * t + 0.061024107556052594
+    p = p * t + 0.07021370093052172
+    p = p * t + 0.0765969250280483
+    p = p * t + 0.0797884558533233
+    p = p * t + 0.07978845608360578
+    return p * t
 
 
 def _row_max_float32(x, i):
@@ -264,14 +311,14 @@ def _compile(function, for_float32, for_float64):
     def of_row(x, i):
         return versions.get(x.dtype)
 
-    overload(function, jit_options=INLINED)(of_row if function is row_max else of_scalar)
+    overload(function, jit_options=INLINED)(  # pyright: ignore[reportArgumentType]
+        of_row if function is row_max else of_scalar
+    )
 
 
 _compile(_reduce, _reduce_float32, _reduce_float64)
 _compile(exp, _exp, _exp)
-_compile(sigmoid, _sigmoid, _sigmoid)
-_compile(tanh, _tanh, _tanh)
 _compile(_artanh, _artanh_float32, _artanh_float64)
-_compile(softplus, _softplus, _softplus)
 _compile(erf, _erf_float32, _erf_float64)
+_compile(_mills, _mills_float32, _mills_float64)
 _compile(row_max, _row_max_float32, _row_max_float64)

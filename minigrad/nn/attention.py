@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, UsageError
+from ..ops.heads import attend, heads_of, joined, parts_of
 from ..tensor import Tensor, raw
 from . import functional as F
 from . import init
@@ -130,23 +131,14 @@ class MultiheadAttention(Module):
                 query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal, cache
             )
             return result.squeeze(batch), None if weights is None else weights.squeeze(0)
-        self._check(query, key, value)
-        past = 0
-        if isinstance(cache, MemoryCache) and cache.keys is not None and cache.values is not None:
-            (q,), k, v, mask = self._heads(self._projected(query, 0), 1), cache.keys, cache.values, cache.mask
-        else:
-            q, k, v = self._project(query, key, value)
-            if isinstance(cache, AttentionCache):
-                past = cache.length
-                k, v = cache.append(k, v)
-            mask = merged_masks(attn_mask, key_padding_mask, (*q.shape[:3], k.shape[2]), q.dtype)
-            if isinstance(cache, MemoryCache):
-                if attn_mask is not None:
-                    raise UsageError("with a MemoryCache only a key_padding_mask is kept: got an attn_mask; leave one out")
-                cache.fill(k, v, mask)
-        if is_causal and past:
-            mask, is_causal = causal_after(past, mask, q.shape[2]), False
         dropout = self.dropout if self.training else 0.0
+        plain = cache is None and not need_weights and not _learns(attn_mask) and not _learns(key_padding_mask)
+        if plain and key is value and self.in_proj_weight is not None:
+            self._check(query, key, value)
+            mask = merged_masks(attn_mask, key_padding_mask, self._shape(query, key), query.dtype)
+            x, y = self._packed(query, key)
+            return self.out_proj(attend(x, y, self.num_heads, self.batch_first, mask, is_causal, dropout)), None
+        q, k, v, mask, is_causal = self._operands(query, key, value, attn_mask, key_padding_mask, is_causal, cache)
         weights = None
         if need_weights:
             weights = F.attention_weights(q, k, mask, dropout, is_causal)
@@ -154,50 +146,74 @@ class MultiheadAttention(Module):
             weights = weights.mean(1) if average_attn_weights else weights
         else:
             result = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
-        result = result.permute((0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)).reshape(query.shape)
-        return self.out_proj(result), weights
+        return self.out_proj(joined(result, self.batch_first)), weights
 
-    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+    def _operands(self, query: Tensor, key: Tensor, value: Tensor, attn_mask, key_padding_mask, is_causal: bool, cache):
+        """Queries, keys and values of each head, what masks them, and whether the future is to be masked besides."""
+        if isinstance(cache, MemoryCache) and cache.filled:
+            self._check(query)
+            q = self._projected(query, 0)
+            return (q, *cache.read(len(q)), False)
+        self._check(query, key, value)
+        if key is value and self.in_proj_weight is not None:
+            x, y = self._packed(query, key)
+            q, k, v = parts_of(x, y, self.num_heads, self.batch_first)
+        else:
+            q, k, v = (self._projected(x, i) for i, x in enumerate((query, key, value)))
+        past = 0
+        if isinstance(cache, AttentionCache):
+            past = cache.length
+            k, v = cache.append(k, v)
+        mask = merged_masks(attn_mask, key_padding_mask, (*q.shape[:3], k.shape[2]), q.dtype)
+        if isinstance(cache, MemoryCache):
+            if attn_mask is not None or is_causal:
+                raise UsageError("a MemoryCache keeps a key_padding_mask alone: got an attn_mask or is_causal; leave that out")
+            cache.fill(k, v, mask)
+        if is_causal and past:
+            return q, k, v, causal_after(past, mask, q.shape[2]), False
+        return q, k, v, mask, is_causal
+
+    def _check(self, *inputs: Tensor) -> None:
+        """Raise unless the query, or query, key and value, fit this layer and each other."""
         layout = "(batch, time, features)" if self.batch_first else "(time, batch, features)"
-        shapes = query.shape, key.shape, value.shape
+        shapes = [x.shape for x in inputs]
+        got = f"got {', '.join(map(str, shapes))}"
         if any(len(s) != 3 for s in shapes):
-            raise ShapeError(f"attention takes query, key and value of one layout, {layout}: got {shapes}")
-        features = self.embed_dim, self.kdim, self.vdim
-        if tuple(s[2] for s in shapes) != features:
-            raise ShapeError(f"this attention takes query, key and value with {features} features: got shapes {shapes}")
+            raise ShapeError(f"attention takes query, key and value of one layout, {layout}: {got}")
+        features = [self.embed_dim, self.kdim, self.vdim]
+        if any(s[2] != n for s, n in zip(shapes, features)):
+            raise ShapeError(f"this attention takes query, key and value with {features} features: {got}")
         batch = 0 if self.batch_first else 1
-        if shapes[0][batch] != shapes[1][batch] or shapes[1][:2] != shapes[2][:2]:
+        if any(s[batch] != shapes[0][batch] for s in shapes) or any(s[:2] != shapes[1][:2] for s in shapes[2:]):
             raise ShapeError(
-                f"attention needs one batch size, and key and value of one length: got {shapes} as {layout}; "
+                f"attention needs one batch size, and key and value of one length: {got} as {layout}; "
                 f"batch_first is {self.batch_first}"
             )
 
-    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of each head, in as few matrix products as there are different inputs."""
-        if key is not value or self.in_proj_weight is None:
-            return tuple(self._heads(self._projected(x, i), 1)[0] for i, x in enumerate((query, key, value)))
-        if query is key:
-            return self._heads(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3)
-        (q,) = self._heads(self._projected(query, 0), 1)
-        e = self.embed_dim
-        bias = None if self.in_proj_bias is None else self.in_proj_bias[e:]
-        k, v = self._heads(F.linear(key, self.in_proj_weight[e:], bias), 2)
-        return q, k, v
+    def _shape(self, query: Tensor, key: Tensor) -> tuple[int, int, int, int]:
+        """(batch, heads, queries, keys)."""
+        batch, time = (0, 1) if self.batch_first else (1, 0)
+        return query.shape[batch], self.num_heads, query.shape[time], key.shape[time]
+
+    def _packed(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The projections side by side: all three in one product if query and memory are the same, else one of each."""
+        weight, bias, e = self.in_proj_weight, self.in_proj_bias, self.embed_dim
+        assert weight is not None
+        if query is memory:
+            return F.linear(query, weight, bias), None
+        if bias is None:
+            return F.linear(query, weight[:e]), F.linear(memory, weight[e:])
+        return F.linear(query, weight[:e], bias[:e]), F.linear(memory, weight[e:], bias[e:])
 
     def _projected(self, x: Tensor, which: int) -> Tensor:
-        """The linear projection of the query (0), the key (1) or the value (2)."""
+        """The projection of the query (0), the key (1) or the value (2), by heads."""
         part = slice(which * self.embed_dim, (which + 1) * self.embed_dim)
         if self.in_proj_weight is not None:
             weight = self.in_proj_weight[part]
         else:
             weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[which]
-        return F.linear(x, weight, None if self.in_proj_bias is None else self.in_proj_bias[part])
-
-    def _heads(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
-        """``count`` projections side by side in the last dimension, as views (batch, heads, time, head_dim) of the memory."""
-        split = x.reshape(*x.shape[:2], count, self.num_heads, self.head_dim)
-        parts = split.permute((2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4))
-        return tuple(parts[i] for i in range(count))
+        x = F.linear(x, weight, None if self.in_proj_bias is None else self.in_proj_bias[part])
+        return heads_of(x, 1, self.num_heads, self.batch_first)[0]
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}, batch_first={self.batch_first}"
@@ -213,13 +229,17 @@ def _batched(query: Tensor, key: Tensor, value: Tensor, dim: int):
     return q, k, k if value is key else value.unsqueeze(dim)
 
 
+def _learns(mask) -> bool:
+    return isinstance(mask, Tensor) and mask.requires_grad
+
+
 def _checked_mask(mask, name: str, shapes: list[tuple]) -> np.ndarray | Tensor:
     values = np.asarray(raw(mask))
     if values.dtype.kind not in "bf":
         raise DTypeError(f"{name} is bool (True: may not attend) or floating (added to the scores): got dtype {values.dtype}")
     if values.shape not in shapes:
         raise ShapeError(f"{name} has the shape {' or '.join(map(str, shapes))} here: got {values.shape}")
-    return mask if isinstance(mask, Tensor) and mask.requires_grad else values
+    return mask if _learns(mask) else values
 
 
 def merged_masks(attn_mask, key_padding_mask, shape: tuple[int, ...], dtype):

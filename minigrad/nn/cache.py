@@ -19,6 +19,11 @@ def _values(tensor: Tensor) -> np.ndarray:
     return tensor._data
 
 
+def _check_rows(kept: np.ndarray, rows: int) -> None:
+    if len(kept) != rows:
+        raise ShapeError(f"the cache holds {len(kept)} rows, and the query has {rows}: call cache.select(rows) first")
+
+
 class AttentionCache:
     """The keys and values of every position so far, in buffers that double when they are full."""
 
@@ -47,8 +52,8 @@ class AttentionCache:
 
     def _extended(self, buffer: np.ndarray | None, new: np.ndarray, start: int) -> np.ndarray:
         rows, heads, _, features = new.shape
-        if buffer is not None and len(buffer) != rows:
-            raise ShapeError(f"the cache holds {len(buffer)} rows, and the query has {rows}: call cache.select(rows) first")
+        if buffer is not None:
+            _check_rows(buffer, rows)
         capacity = 0 if buffer is None else buffer.shape[2]
         if self.length > capacity:
             larger = np.empty((rows, heads, max(self.length, 2 * capacity, self.first_capacity), features), new.dtype)
@@ -62,45 +67,46 @@ class AttentionCache:
     def select(self, rows) -> None:
         """Keep the given rows, in their order; some may be left out and others repeated."""
         if self._keys is not None and self._values is not None:
-            self._keys, self._values = self._chosen(self._keys, rows), self._chosen(self._values, rows)
-
-    def _chosen(self, buffer: np.ndarray, rows) -> np.ndarray:
-        chosen = np.empty((len(rows), *buffer.shape[1:]), buffer.dtype)
-        chosen[:, :, : self.length] = buffer[np.asarray(rows), :, : self.length]
-        return chosen
+            self._keys, self._values = self._keys.take(rows, 0), self._values.take(rows, 0)
 
 
 class MemoryCache:
-    """The keys and values of a memory that stays the same, such as an encoder's output, and its mask.
-
-    Attributes:
-        keys, values: ``(rows, heads, positions, features)``, or None before the first use.
-        mask: what the queries may attend to, as :func:`~minigrad.nn.functional.scaled_dot_product_attention` takes it, or None.
-    """
+    """The keys and values of a memory that stays the same, such as an encoder's output, and its mask."""
 
     def __init__(self):
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.mask: np.ndarray | None = None
+        self._kept: list[np.ndarray] = []  # keys and values (rows, heads, positions, features), and a mask if there is one
         self._sources = np.zeros(0, np.int64)  # for each row, which row of the first memory it shows
 
+    @property
+    def filled(self) -> bool:
+        """Whether it holds a memory."""
+        return bool(self._kept)
+
     def fill(self, keys: Tensor, values: Tensor, mask) -> None:
-        """Keep these keys and values, and a mask whose first dimension is that of the rows, or 1."""
-        self.keys, self.values = wrap(_values(keys)), wrap(_values(values))
-        self.mask = None if mask is None else np.asarray(mask)
+        """Keep these keys and values ``(rows, heads, positions, features)``, and a mask.
+
+        The mask is as ``scaled_dot_product_attention`` takes it, with rows in its first dimension, or None.
+        """
+        self._kept = [_values(keys), _values(values)] + ([] if mask is None else [np.asarray(mask)])
         self._sources = np.arange(len(keys))
+
+    def read(self, rows: int) -> tuple[Tensor, Tensor, np.ndarray | None]:
+        """The keys, the values and the mask.
+
+        Raises:
+            ShapeError: if they are not for this number of rows.
+        """
+        keys, values, *mask = self._kept
+        _check_rows(keys, rows)
+        return wrap(keys), wrap(values), mask[0] if mask else None
 
     def select(self, rows) -> None:
         """Keep the given rows, in their order; some may be left out and others repeated."""
-        if self.keys is None or self.values is None:
-            return
-        rows = np.asarray(rows)
-        before, self._sources = self._sources, self._sources[rows]
-        if np.array_equal(before, self._sources):
-            return  # beams of one sentence changed places, and they all see the same memory: nothing to copy
-        self.keys, self.values = wrap(self.keys._data[rows]), wrap(self.values._data[rows])
-        if self.mask is not None and len(self.mask) > 1:
-            self.mask = self.mask[rows]
+        if self.filled:
+            before, self._sources = self._sources, self._sources[np.asarray(rows)]
+            # Beams of one sentence that change places all see the same memory, and nothing has to be copied.
+            if not np.array_equal(before, self._sources):
+                self._kept = [array[np.asarray(rows)] for array in self._kept]
 
 
 class LayerCache:

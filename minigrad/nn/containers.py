@@ -55,7 +55,7 @@ class _Numbered(Module):
             setattr(self, str(i), item)
 
     def _like(self, index: slice):
-        return type(self)(self._items()[index])
+        raise NotImplementedError
 
     def _checked(self, item):
         if not isinstance(item, self._kind):
@@ -144,6 +144,9 @@ class ModuleList(_Numbered):
         super().__init__()
         self._replace(modules)
 
+    def _like(self, index: slice) -> ModuleList:
+        return type(self)(self._items()[index])
+
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
 
@@ -162,6 +165,9 @@ class ParameterList(_Numbered):
     def __init__(self, values: Iterable = ()):
         super().__init__()
         self._replace(values)
+
+    def _like(self, index: slice) -> ParameterList:
+        return type(self)(self._items()[index])
 
     def _checked(self, item):
         return item if isinstance(item, Parameter) else Parameter(item)
@@ -216,7 +222,7 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace several modules."""
-        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
+        for name, module in dict(modules).items():
             self[name] = module
 
     def pop(self, key: str) -> Module:

@@ -169,7 +169,7 @@ def kl_div(input, target, *, reduction: str = "mean", log_target: bool = False) 
         losses = exp(y) * (y - x)
     else:
         nothing = raw(y) == 0
-        losses = select(nothing, 0.0, y * (log(select(nothing, 1.0, y)) - x))
+        losses = y * (log(select(nothing, 1.0, y)) - select(nothing, 0.0, x))  # no 0 * inf, forward or backward
     if reduction == "batchmean":
         return sum_(losses) / x.shape[0]
     return _reduced(losses, reduction)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import UsageError
 from ..ops import cat
 from ..tensor import Tensor
@@ -22,7 +24,7 @@ class Hooks:
         copy.before, copy.after, copy.backward = dict(self.before), dict(self.after), dict(self.backward)
         return copy
 
-    def call(self, module, args: tuple, kwargs: dict):
+    def call(self, module, args: tuple, kwargs: dict) -> Any:
         """``module.forward(*args, **kwargs)`` with the hooks around it."""
         for hook, with_kwargs in list(self.before.values()):
             replaced = hook(module, args, kwargs) if with_kwargs else hook(module, args)

@@ -89,7 +89,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """1 on the main diagonal of a matrix, 0 elsewhere: a linear layer that hands its input on."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ needs a matrix: got shape {tensor.shape}")
-    write_in_place(tensor, np.eye(*tensor.shape))
+    write_in_place(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
     return tensor
 
 

@@ -4,7 +4,9 @@ Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1. There ea
 to its input (``norm_first=False``); normalising the input instead trains without warm-up and to greater depth (Xiong et al.,
 "On Layer Normalization in the Transformer Architecture", ICML 2020).
 
-Masks follow :class:`MultiheadAttention`: True means may **not** attend.
+Masks follow :class:`MultiheadAttention`: True means may **not** attend. The layers ask for no attention weights, which is
+faster; a forward pre-hook ``with_kwargs`` on a :class:`MultiheadAttention` can set ``need_weights``, and a forward hook then
+sees them.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ class TransformerEncoderLayer(Module):
         return self.norm2(x + self._feed_forward(x))
 
     def _attend(self, x: Tensor, mask, padding, is_causal: bool) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal)[0])
+        attended, _ = self.self_attn(x, x, x, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal)
+        return self.dropout1(attended)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
@@ -153,11 +156,16 @@ class TransformerDecoderLayer(Module):
         return self.norm3(x + self._feed_forward(x))
 
     def _attend(self, x: Tensor, mask, padding, is_causal: bool, cache) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal, cache=cache)[0])
+        attended, _ = self.self_attn(
+            x, x, x, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal, cache=cache
+        )
+        return self.dropout1(attended)
 
     def _attend_to_memory(self, x: Tensor, memory: Tensor, mask, padding, is_causal: bool, cache) -> Tensor:
-        result, _ = self.multihead_attn(x, memory, memory, padding, False, mask, is_causal=is_causal, cache=cache)
-        return self.dropout2(result)
+        attended, _ = self.multihead_attn(
+            x, memory, memory, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal, cache=cache
+        )
+        return self.dropout2(attended)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))

@@ -35,6 +35,22 @@ def _norm(array: np.ndarray, norm_type: float) -> float:
     return float((magnitudes**norm_type).sum() ** (1 / norm_type))
 
 
+def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> float:
+    if not norm_type > 0:
+        raise UsageError(f"the p of a p-norm is positive: got {norm_type}")
+    total = _norm(np.array([_norm(np.asarray(t._data), norm_type) for t in tensors]), norm_type)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise AnomalyError(
+            f"the norm of the gradients is {total}, so they cannot be clipped: lower the learning rate, or find the operation "
+            "at fault with minigrad.detect_anomaly()"
+        )
+    return total
+
+
+def _as_tensor(total: float, tensors: list[Tensor]) -> Tensor:
+    return tensor(total, dtype=FLOAT64 if any(t.dtype == FLOAT64 for t in tensors) else FLOAT32)
+
+
 def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
     """The norm of all ``tensors`` together, as if they were one vector; accumulated in float64.
 
@@ -45,16 +61,8 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_n
         AnomalyError: with ``error_if_nonfinite``, if it is NaN or infinite.
         UsageError: for a p that is not positive.
     """
-    if not norm_type > 0:
-        raise UsageError(f"the p of a p-norm is positive: got {norm_type}")
-    norms = np.array([_norm(np.asarray(t._data), norm_type) for t in tensors])
-    total = _norm(norms, norm_type)
-    if error_if_nonfinite and not math.isfinite(total):
-        raise AnomalyError(
-            f"the norm of the gradients is {total}, so they cannot be clipped: lower the learning rate, or find the operation "
-            "at fault with minigrad.detect_anomaly()"
-        )
-    return tensor(total)
+    tensors = list(tensors)
+    return _as_tensor(_total_norm(tensors, norm_type, error_if_nonfinite), tensors)
 
 
 def clip_grad_norm_(
@@ -78,12 +86,12 @@ def clip_grad_norm_(
         AnomalyError: see ``error_if_nonfinite``. The gradients are then unchanged.
     """
     gradients = _gradients(parameters)
-    norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
-    factor = float(max_norm) / (norm.item() + 1e-6)
+    norm = _total_norm(gradients, norm_type, error_if_nonfinite)
+    factor = float(max_norm) / (norm + 1e-6)
     if not factor >= 1:  # so that a NaN shows in the gradients too
         for gradient in gradients:
             _scale(gradient, factor)
-    return norm
+    return _as_tensor(norm, gradients)
 
 
 def _scale(gradient: Tensor, factor: float) -> None:

@@ -5,7 +5,6 @@ import sys as _sys
 from ..methods import attach as _attach
 from ..tensor import Tensor as _Tensor, raw
 from .activation import log_softmax, relu, softmax
-from .arrangement import diagonal, flip, repeat, roll, tile, tril, triu
 from .arithmetic import (
     add,
     atan2,
@@ -91,7 +90,9 @@ from .indexing import (
     select,
     take_along_dim,
 )
+from .joining import cat, chunk, concat, concatenate, narrow, split, stack, unbind
 from .linalg import addmm, bmm, cdist, dot, einsum, matmul, mm, mv, outer, trace
+from .norms import norm
 from .ordering import argsort, nonzero, sort, topk, unique
 from .random import (
     bernoulli,
@@ -119,7 +120,6 @@ from .reduction import (
     max,
     mean,
     min,
-    norm,
     prod,
     std,
     sum,
@@ -127,11 +127,7 @@ from .reduction import (
 )
 from .shaping import (
     broadcast_to,
-    cat,
-    chunk,
     clone,
-    concat,
-    concatenate,
     contiguous,
     expand,
     expand_as,
@@ -139,19 +135,15 @@ from .shaping import (
     matrix_transpose,
     moveaxis,
     movedim,
-    narrow,
     permute,
     ravel,
     reshape,
     reshape_as,
     reversed_dims,
-    split,
     squeeze,
-    stack,
     swapaxes,
     t,
     transpose,
-    unbind,
     unflatten,
     unsqueeze,
     view,

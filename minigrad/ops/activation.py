@@ -10,24 +10,30 @@ from .. import kernels
 from ..errors import ShapeError, UsageError
 from ..primitive import fused, primitive
 from ..tensor import Tensor, as_dtype, raw, wrap
-from .arithmetic import mul, to
+from .arithmetic import minimum, mul, select, to
 from .dims import axis_of, numpy_names
-from .elementwise import erf, exp, log, sigmoid, tanh
-from .layout import floating, rows_along
+from .elementwise import absolute, erf, exp, log, log1p, sigmoid, tanh
+from .joining import chunk
+from .layout import floating, pays, rows_along
 from .reduction import amax
 from .reduction import sum as sum_
-from .shaping import chunk
 
 # -- one element at a time ----------------------------------------------------------------------------------------------
 
 
-@primitive(r"\max(0, x)", name="relu")
+def _relu_reference(x):
+    return select(raw(x) <= 0, 0.0, x)
+
+
+@fused(r"\max(0, x)", reference=_relu_reference, name="relu")
 def rectified(x):
     """x where it is positive, else 0; NaN stays NaN."""
-    return np.maximum(x, 0)
+    return kernels.activations.relu(x) if pays(x) else np.maximum(x, 0), None
 
 
-rectified.vjp(x=lambda g, out: g * (out > 0))
+@rectified.backward("x")
+def _(g, out):
+    return (kernels.activations.relu_backward(g, out) if pays(g) else np.where(out <= 0, g.dtype.type(0), g),)
 
 
 def relu(input) -> Tensor:
@@ -53,37 +59,80 @@ def exponential_linear(x, alpha):
 exponential_linear.vjp(x=lambda g, x, out, alpha: np.where(x > 0, g, g * (out + alpha)))
 
 
-@primitive(r"\frac{1}{\beta} \ln(1 + e^{\beta x})", name="softplus")
+def _softplus_reference(x, beta, threshold):
+    scaled = mul(x, beta)
+    return select(raw(scaled) > threshold, x, log1p(exp(minimum(scaled, threshold))) / beta)
+
+
+@fused(r"\frac{1}{\beta} \ln(1 + e^{\beta x})", reference=_softplus_reference, name="softplus")
 def soft_plus(x, beta, threshold):
-    """A smooth maximum of 0 and x; x itself where beta x is above the threshold, where the two agree to the last digit."""
-    scaled = x * beta
-    return np.where(scaled > threshold, x, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta)
+    """A smooth maximum of 0 and x; x itself where beta x is above the threshold."""
+    return kernels.activations.softplus(x, beta=beta, threshold=threshold), None
 
 
-soft_plus.vjp(x=lambda g, x, beta, threshold: np.where(x * beta > threshold, g, g * sigmoid.on(x * beta)))
+@soft_plus.backward("x")
+def _(g, x, beta, threshold):
+    return (kernels.activations.softplus_backward(g, x, beta=beta, threshold=threshold),)
 
 
-@primitive(r"\ln \sigma(x)", name="logsigmoid")
+def _logsigmoid_reference(x):
+    return minimum(x, 0.0) - log1p(exp(-absolute(x)))
+
+
+@fused(r"\ln \sigma(x)", reference=_logsigmoid_reference, name="logsigmoid")
 def log_sigmoid(x):
-    """The logarithm of the sigmoid, written so that neither tail overflows."""
-    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    """The logarithm of the sigmoid, which is the softplus mirrored both ways; neither tail overflows."""
+    return -kernels.activations.softplus(-x, threshold=np.inf), None
 
 
-log_sigmoid.vjp(x=lambda g, x: g * sigmoid.on(-x))
+@log_sigmoid.backward("x")
+def _(g, x):
+    return (kernels.activations.softplus_backward(g, -x, threshold=np.inf),)
 
 
-@primitive(r"x \, \sigma(x)", name="silu")
+def _silu_reference(x):
+    return mul(x, sigmoid(x))
+
+
+@fused(r"x \, \sigma(x)", reference=_silu_reference, name="silu")
 def sigmoid_weighted(x):
     """x times its sigmoid."""
-    return x * sigmoid.forward(x)
+    return kernels.activations.silu(x), None
 
 
-def _silu_rule(g, x):
-    gate = sigmoid.on(x)
-    return g * (gate * (1 + x * (1 - gate)))
+@sigmoid_weighted.backward("x")
+def _(g, x):
+    return (kernels.activations.silu_backward(g, x),)
 
 
-sigmoid_weighted.vjp(x=_silu_rule)
+def _gelu_reference(x, tanh_form):
+    if tanh_form:
+        return x * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
+
+
+@fused(r"x \, \Phi(x)", reference=_gelu_reference, name="gelu")
+def gaussian_weighted(x, tanh_form):
+    """x times the normal distribution function of x, or times the usual approximation of it by a tanh."""
+    return (kernels.activations.gelu_tanh if tanh_form else kernels.activations.gelu)(x), None
+
+
+@gaussian_weighted.backward("x")
+def _(g, x, tanh_form):
+    return ((kernels.activations.gelu_tanh_backward if tanh_form else kernels.activations.gelu_backward)(g, x),)
+
+
+def gelu(input, approximate: str = "none") -> Tensor:
+    """x times the normal distribution function of x; with ``approximate="tanh"`` the formula that GPT-2 uses for it.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+
+    Raises:
+        UsageError: for another ``approximate``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise UsageError(f"gelu knows approximate='none' and 'tanh': got {approximate!r}")
+    return gaussian_weighted(floating(input, "gelu"), approximate == "tanh")
 
 
 def glu(input, dim: int = -1) -> Tensor:
@@ -100,25 +149,6 @@ def glu(input, dim: int = -1) -> Tensor:
         raise ShapeError(f"glu halves a dimension of even size: got size {size} for dim {dim} of shape {shape}")
     a, b = chunk(input, 2, dim)
     return mul(a, sigmoid(b))
-
-
-def _gelu_reference(x, tanh_form):
-    if tanh_form:
-        return x * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
-    return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
-
-
-def gelu(input, approximate: str = "none") -> Tensor:
-    """x times the normal distribution function of x; with ``approximate="tanh"`` the formula that GPT-2 uses for it.
-
-    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
-
-    Raises:
-        UsageError: for another ``approximate``.
-    """
-    if approximate not in ("none", "tanh"):
-        raise UsageError(f"gelu knows approximate='none' and 'tanh': got {approximate!r}")
-    return _gelu_reference(floating(input, "gelu"), approximate == "tanh")
 
 
 # -- one row at a time --------------------------------------------------------------------------------------------------

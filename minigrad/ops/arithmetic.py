@@ -5,11 +5,13 @@ The derivative with respect to an operand that was broadcast is summed back by t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import DTypeError, UsageError
 from ..primitive import primitive
-from ..promotion import result_type
+from ..promotion import BOOL, refusal, result_type
 from ..tensor import Tensor, as_dtype, raw, wrap
 
 quiet = np.errstate  # IEEE 754 has a value for every case; NumPy's warnings about them would only repeat it
@@ -24,9 +26,19 @@ def plus(a, b):
 plus.vjp(a=lambda g: g, b=lambda g: g)
 
 
+def _is_bool(x) -> bool:
+    return x.dtype is BOOL if isinstance(x, np.ndarray) else isinstance(x, (bool, np.bool_))
+
+
 @primitive(r"a - b", promote=True, name="sub")
 def minus(a, b):
-    """Element by element, a - b."""
+    """Element by element, a - b.
+
+    Raises:
+        DTypeError: if one of them is bool.
+    """
+    if _is_bool(a) or _is_bool(b):
+        raise DTypeError("subtraction needs numbers: got a bool operand; use ~x for 1 - x, and logical_xor for a - b")
     return a - b
 
 
@@ -42,14 +54,14 @@ def mul(a, b):
 mul.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)
 
 
-@primitive(r"a / b", promote="float")
-def div(a, b):
+@primitive(r"a / b", promote="float", name="div")
+def quotient(a, b):
     """Element by element, a / b. Integers give float32; division by zero gives an infinity or NaN."""
     with quiet(all="ignore"):
         return np.true_divide(a, b)
 
 
-div.vjp(a=lambda g, b: g / b, b=lambda g, b, out: -g * out / b)
+quotient.vjp(a=lambda g, b: g / b, b=lambda g, b, out: -g * out / b)
 
 
 @primitive(r"-x")
@@ -67,7 +79,15 @@ def neg(x):
 neg.vjp(x=lambda g: -g)
 
 
+def _pow_base_rule(g, a, b):
+    if isinstance(b, (int, float)):  # the usual case; NumPy's where would make a float64 array of a number
+        return g * (b * a ** (b - 1)) if b else np.zeros_like(g)
+    return g * np.where(b == 0, 0.0, b * np.power(a, np.where(b == 0, 1.0, b - 1)))
+
+
 def _pow_exponent_rule(g, a, b, out):
+    if isinstance(a, (int, float)) and a > 0:
+        return g * (out * math.log(a))
     # out * log(a), but 0 where a = 0 and b >= 0: there the limit is 0 and the product would be 0 * -inf.
     flat = np.logical_and(a == 0, b >= 0)
     return g * np.where(flat, 0.0, out * np.log(np.where(flat, 1.0, a)))
@@ -80,28 +100,39 @@ def power(a, b):
     The derivative with respect to a is 0 where b = 0, also at a = 0; with respect to b it is 0 where a = 0 and b >= 0.
 
     Raises:
-        DTypeError: for an integer to a negative integer power.
+        DTypeError: for an integer to a negative integer power, and for two booleans.
     """
     with quiet(all="ignore"):
         try:
-            return np.power(a, b)
-        except ValueError:
-            raise DTypeError("integers to negative powers are not integers: convert the base with .float()") from None
+            return _numeric(np.power(a, b), "pow", a, b)
+        except ValueError as error:
+            if "negative" in str(error):
+                raise DTypeError("integers to negative powers are not integers: convert the base with .float()") from None
+            raise
 
 
-power.vjp(
-    a=lambda g, a, b: g * np.where(b == 0, 0.0, b * np.power(a, np.where(b == 0, 1.0, b - 1))),
-    b=_pow_exponent_rule,
-)
+power.vjp(a=_pow_base_rule, b=_pow_exponent_rule)
+
+
+def _numeric(out, name: str, a, b):
+    """``out``, unless NumPy made it of two booleans, for which it has int8 and PyTorch an error."""
+    if out.dtype == np.int8 and result_type(a, b) == BOOL:
+        raise DTypeError(f"{name} needs numbers: got two bool operands; convert one with .long() or .float()")
+    return out
 
 
 @primitive(r"x^2")
 def square(x):
-    """Element by element, x * x."""
-    return x * x
+    """Element by element, x * x; booleans give int64."""
+    return x * x if x.dtype != BOOL else x.astype(np.int64)
 
 
 square.vjp(x=lambda g, x: g * (2 * x))
+
+
+def _shared(g, a, b, lost):
+    # With where, not a product: an infinite gradient times 0 would be NaN. Where a or b is NaN, neither lost.
+    return np.where(a == b, 0.5 * g, np.where(lost, 0.0, g))
 
 
 @primitive(r"\max(a, b)", promote=True)
@@ -110,10 +141,7 @@ def maximum(a, b):
     return np.maximum(a, b)
 
 
-maximum.vjp(
-    a=lambda g, a, b: g * ((a > b) + 0.5 * (a == b)),
-    b=lambda g, a, b: g * ((b > a) + 0.5 * (a == b)),
-)
+maximum.vjp(a=lambda g, a, b: _shared(g, a, b, b > a), b=lambda g, a, b: _shared(g, a, b, a > b))
 
 
 @primitive(r"\min(a, b)", promote=True)
@@ -122,10 +150,7 @@ def minimum(a, b):
     return np.minimum(a, b)
 
 
-minimum.vjp(
-    a=lambda g, a, b: g * ((a < b) + 0.5 * (a == b)),
-    b=lambda g, a, b: g * ((b < a) + 0.5 * (a == b)),
-)
+minimum.vjp(a=lambda g, a, b: _shared(g, a, b, b < a), b=lambda g, a, b: _shared(g, a, b, a < b))
 
 
 @primitive(r"\mathrm{atan2}(y, x)", promote="float")
@@ -160,26 +185,48 @@ def add(input, other, *, alpha=1) -> Tensor:
     Shapes:
         any two that broadcast, such as (batch, time, features) and (features,).
     """
-    return plus(input, other if alpha == 1 else mul(other, alpha))
+    return plus(input, other if alpha == 1 else other * alpha)
 
 
 def sub(input, other, *, alpha=1) -> Tensor:
     """``input - alpha * other``, with broadcasting.
 
     Raises:
-        DTypeError: for two bool tensors.
+        DTypeError: if one of them is bool.
     """
-    a, b = raw(input), raw(other)
-    if getattr(a, "dtype", None) == np.bool_ and getattr(b, "dtype", None) == np.bool_:
-        raise DTypeError("subtraction needs numbers: got two bool tensors; use logical_xor")
-    return minus(input, other if alpha == 1 else mul(other, alpha))
+    return minus(input, other if alpha == 1 else other * alpha)
+
+
+def div(input, other, *, rounding_mode: str | None = None) -> Tensor:
+    """``input / other``, with broadcasting; division by zero gives an infinity or NaN.
+
+    Args:
+        rounding_mode: None for the quotient itself, in float32 where both are integers; "floor" for :func:`floor_divide`;
+            "trunc" to round towards 0. Rounded quotients keep the operands' dtype and are not recorded.
+
+    Raises:
+        UsageError: for another ``rounding_mode``, or integers divided by zero and rounded.
+    """
+    if rounding_mode is None:
+        return quotient(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise UsageError(f'rounding_mode is None, "floor" or "trunc": got {rounding_mode!r}')
+    a, b = _for_whole_division("div", input, other)
+    with quiet(all="ignore"):
+        if a.dtype.kind == "f":
+            return wrap(np.trunc(a / b))
+        rounded_down = np.floor_divide(a, b)
+        return wrap(rounded_down + (rounded_down < 0) * (rounded_down * b != a).astype(a.dtype))
 
 
 def pow(input, exponent) -> Tensor:
     """``input`` to the power ``exponent``, with broadcasting."""
     if isinstance(exponent, (int, float)) and exponent == 2 and isinstance(input, Tensor):
-        if input._data.dtype.kind == "f" or isinstance(exponent, int) and input._data.dtype.kind == "i":
-            return square(input)
+        kind = input._data.dtype.kind
+        if kind == "f" or (kind == "i" and isinstance(exponent, int)):
+            return square(input)  # which is quicker, and a float exponent would make floats of integers
     return power(input, exponent)
 
 
@@ -196,19 +243,19 @@ def where(condition, input=None, other=None):
         raise DTypeError(f"where needs a bool condition: got dtype {mask.dtype}; compare it with something first")
     a, b = raw(input), raw(other)
     dtype = result_type(a, b)
-    return select(mask, _cast(input, dtype), _cast(other, dtype))
+    return select(mask, as_operand(input, dtype), as_operand(other, dtype))
 
 
-def _cast(value, dtype):
-    if isinstance(value, Tensor):
-        return value if value.dtype == dtype else to(value, dtype)
-    return np.asarray(value, dtype)
+def as_operand(value, dtype):
+    """A tensor, array or number in another dtype: a Tensor if it was one, else an array."""
+    return to(value, dtype) if isinstance(value, Tensor) else np.asarray(value, dtype)
 
 
 @primitive(r"x", name="to")
 def convert(x, dtype):
     """The same values in another dtype."""
-    return x.astype(dtype)
+    with quiet(all="ignore"):
+        return x.astype(dtype)
 
 
 convert.vjp(x=lambda g: g)  # the tape casts the gradient back
@@ -219,15 +266,16 @@ def to(input: Tensor, dtype) -> Tensor:
     dtype = as_dtype(dtype)
     if input._data.dtype == dtype:
         return input
-    if dtype.kind != "f":
-        return wrap(input._data.astype(dtype))
-    return convert(input, dtype)
+    return convert(input, dtype) if dtype.kind == "f" else wrap(convert.forward(input._data, dtype))
 
 
 def _comparison(name: str, ufunc, sign: str):
     def compare(input, other) -> Tensor:
         a, b = raw(input), raw(other)
-        return wrap(ufunc(a, b))
+        try:
+            return wrap(ufunc(a, b))
+        except (ValueError, TypeError) as error:
+            raise refusal(name, (a, b), error) from None
 
     compare.__name__ = compare.__qualname__ = name
     compare.__doc__ = f"Whether ``input {sign} other``, element by element, as a bool tensor; broadcasts, never recorded."
@@ -253,10 +301,13 @@ def logical_not(input) -> Tensor:
 def _bitwise(name: str, ufunc, sign: str):
     def combine(input, other) -> Tensor:
         a, b = raw(input), raw(other)
-        for x in (a, b):
-            if getattr(x, "dtype", None) is not None and x.dtype.kind == "f":
-                raise DTypeError(f"{sign} combines bool or integer tensors: got dtype {x.dtype}; compare first, as in (x > 0)")
-        return wrap(ufunc(a, b))
+        dtype = result_type(a, b)
+        if dtype.kind == "f":
+            raise DTypeError(f"{sign} combines bool or integer tensors: got a floating-point one; compare first, as in (x > 0)")
+        try:
+            return wrap(ufunc(np.asarray(a, dtype), np.asarray(b, dtype)))
+        except ValueError as error:
+            raise refusal(name, (a, b), error) from None
 
     combine.__name__ = combine.__qualname__ = name
     combine.__doc__ = f"``input {sign} other``, bit by bit, for bool and integer tensors; broadcasts, never recorded."
@@ -276,17 +327,49 @@ def invert(input) -> Tensor:
     return wrap(np.invert(x))
 
 
+def _for_whole_division(name: str, input, other):
+    """The operands of a rounded quotient in their common dtype, checked."""
+    a, b = raw(input), raw(other)
+    dtype = result_type(a, b)
+    if dtype == BOOL:
+        raise DTypeError(f"{name} needs numbers: got two bool operands; convert one with .long() or .float()")
+    try:
+        a, b = np.broadcast_arrays(np.asarray(a, dtype), np.asarray(b, dtype))
+    except ValueError as error:
+        raise refusal(name, (a, b), error) from None
+    _no_integer_zero(name, a, b)
+    return a, b
+
+
+def _no_integer_zero(name: str, result, divisor) -> None:
+    if result.dtype.kind in "iu" and not np.all(divisor):
+        raise UsageError(f"{name} of integers needs a divisor without zeros: got a zero; convert with .float() for an infinity")
+
+
 def floor_divide(input, other) -> Tensor:
-    """The quotient rounded down; never recorded."""
+    """The quotient rounded down, in the operands' dtype; never recorded.
+
+    Raises:
+        UsageError: for an integer divided by zero.
+        DTypeError: for two booleans.
+    """
+    a, b = _for_whole_division("floor_divide", input, other)
     with quiet(all="ignore"):
-        return wrap(np.floor_divide(raw(input), raw(other)))
+        return wrap(np.floor_divide(a, b))
 
 
 @primitive(r"a - b \lfloor a / b \rfloor", promote=True)
 def remainder(a, b):
-    """What is left of a after whole multiples of b, with the sign of b."""
+    """What is left of a after whole multiples of b, with the sign of b.
+
+    Raises:
+        UsageError: for an integer divided by zero.
+        DTypeError: for two booleans.
+    """
     with quiet(all="ignore"):
-        return np.remainder(a, b)
+        out = _numeric(np.remainder(a, b), "remainder", a, b)
+    _no_integer_zero("remainder", out, b)
+    return out
 
 
 remainder.vjp(a=lambda g: g, b=lambda g, a, b: -g * np.floor(a / b))

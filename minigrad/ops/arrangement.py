@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 
-from ..errors import ShapeError, UsageError
+from ..errors import DimensionError, ShapeError, UsageError
 from ..primitive import primitive
 from ..tensor import Tensor, raw
 from .dims import axes_of, axis_of, numpy_names, sizes
@@ -42,13 +42,16 @@ def roll(input, shifts, dims=None) -> Tensor:
 
     Raises:
         UsageError: unless there is one shift for each dimension.
+        DimensionError: if the tensor lacks one of the dimensions.
     """
     ndim = raw(input).ndim
     shifts = sizes((shifts,))
     dims = None if dims is None else tuple(axis_of(d, ndim) for d in (dims if isinstance(dims, (tuple, list)) else (dims,)))
     if len(shifts) != (1 if dims is None else len(dims)):
         raise UsageError(f"roll needs one shift per dim: got {len(shifts)} shifts and {len(dims or ())} dims")
-    return rolled(input, shifts, dims if ndim else None)
+    if dims and not ndim:
+        raise DimensionError("roll along a dim needs a tensor with dimensions: this one has none")
+    return rolled(input, shifts, dims)
 
 
 @primitive(r"\mathrm{repeat}(x)", name="repeat")

@@ -7,6 +7,7 @@ finds out by the time of the write.
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -39,7 +40,7 @@ def _value_rule(g, x_shape, index):
     if not may_repeat(index):
         return taken
     # An element named twice holds the value written last; the others went nowhere. NumPy's own writing says which was last.
-    numbers = np.arange(taken.size).reshape(taken.shape)
+    numbers = np.arange(np.size(taken)).reshape(taken.shape)
     last = read(assigned.forward(np.zeros(x_shape, np.int64), numbers, index), index)
     return np.where(last == numbers, taken, 0.0)
 
@@ -61,8 +62,8 @@ def setitem(input: Tensor, index, value) -> None:
     array = np.asarray(raw(value))
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"elements are set to numbers, booleans or tensors of them: got {type(value).__name__}")
-    if array.ndim > values.ndim and all(n == 1 for n in array.shape[: array.ndim - values.ndim]):
-        value = value.reshape(array.shape[array.ndim - values.ndim :]) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor) and array.shape[:1] == (1,):  # leading ones say nothing, and a gradient would miss them
+        value = value.reshape(tuple(itertools.dropwhile(lambda n: n == 1, array.shape)))
     before = _before(input, (value,), "setitem")
     try:
         target, inner = place(values, index)
@@ -71,7 +72,9 @@ def setitem(input: Tensor, index, value) -> None:
     except IndexError as error:
         raise explained(input, index, error) from None
     except ValueError as error:
-        raise ShapeError(f"a value of shape {array.shape} does not fit {shown(index)} of a tensor of shape {values.shape}: {error}") from None
+        raise ShapeError(
+            f"a value of shape {array.shape} does not fit {shown(index)} of a tensor of shape {values.shape}: {error}"
+        ) from None
     if before is None:
         _changed(input, values, None)
     else:  # the value is in its place already; what is left is to record who put it there
@@ -92,9 +95,13 @@ def update_in_place(target: Tensor, operation, operands: tuple) -> Tensor:
     result = operation(target.detach() if before is None else before, *operands)
     new = result._data
     if new.shape != values.shape:
-        raise ShapeError(f"{name} in place keeps the shape {values.shape}: the result has {new.shape}; use the form that returns one")
+        raise ShapeError(
+            f"{name} in place keeps the shape {values.shape}: the result has {new.shape}; use the form that returns one"
+        )
     if category(new.dtype) > category(values.dtype):
-        raise DTypeError(f"{name} in place keeps the dtype {values.dtype}: the result has {new.dtype}; convert the tensor first")
+        raise DTypeError(
+            f"{name} in place keeps the dtype {values.dtype}: the result has {new.dtype}; convert the tensor first"
+        )
     node = result._node
     if node is not None and any(saved is values for saved in node.saved):
         node.saved = tuple(np.array(saved) if saved is values else saved for saved in node.saved)
@@ -119,7 +126,7 @@ def _before(target: Tensor, operands: tuple, name: str) -> Tensor | None:
     """What ``target`` is before the write, if the write is to be recorded.
 
     Raises:
-        GraphError: for a leaf that requires gradients, and for a view.
+        GraphError: for a leaf that requires gradients, and where another tensor that is not on the tape shows this memory.
     """
     differentiable = target._requires_grad or any(isinstance(o, Tensor) and o._requires_grad for o in operands)
     if not (state.recording and differentiable and target._data.dtype.kind == "f"):
@@ -130,12 +137,19 @@ def _before(target: Tensor, operands: tuple, name: str) -> Tensor | None:
             "work on a .clone(), or update it inside no_grad()"
         )
     base = getattr(target._data, "base", None)
-    # A view whose base nobody else holds (a reshaped result) is the only face of its memory. The three references of such a
-    # base are the view's own, the variable here, and getrefcount's argument.
-    if base is not None and sys.getrefcount(base) > 3:
+    # A view whose base nobody else holds (a reshaped result) is the only face of its memory: such a base is held by the view
+    # and by the variable here.
+    if base is not None and sys.getrefcount(base) > aliasing.UNSHARED:
         raise GraphError(
             f"{name} would change a view in place, and the tensor it shows would not notice: write to that tensor itself, "
             "or to a .clone()"
+        )
+    # So far a constant, it now gets a history, which constants that show the same memory would miss. The array alone is held
+    # by the tensor and by the caller's variable.
+    if target._node is None and sys.getrefcount(target._data) > aliasing.UNSHARED:
+        raise GraphError(
+            f"{name} would give this tensor a history, and a view, a detached tensor or an array that shows its memory would "
+            "not notice: let go of that first, or write to a .clone()"
         )
     before = wrap(target._data, target._requires_grad)
     before._node = target._node
@@ -143,8 +157,8 @@ def _before(target: Tensor, operands: tuple, name: str) -> Tensor | None:
 
 
 def _changed(target: Tensor, values: np.ndarray, node) -> None:
-    """Note the write, and who made the new value."""
-    aliasing.note_write(values)
+    """Note the write, and who made the new value: ``node``, or no operation that was recorded."""
+    aliasing.note_write(values, on_tape=node is not None)
     target._data = values
     if node is not None:
         node.seq = next(aliasing.clock)  # later than the write, which it knows of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -33,22 +34,28 @@ def empty(*size, dtype=None, requires_grad: bool = False) -> Tensor:
 
 
 def full(size, fill_value, *, dtype=None, requires_grad: bool = False) -> Tensor:
-    """``fill_value`` everywhere; its kind (bool, integer, float) decides the dtype."""
-    fill_value = raw(fill_value)
-    if dtype is None:
-        dtype = fill_value.dtype if isinstance(fill_value, np.ndarray) else scalar_dtype(fill_value)
-    return _new(np.full(shape_of((size,) if isinstance(size, int) else tuple(size)), fill_value, as_dtype(dtype)), requires_grad)
+    """``fill_value``, a number, everywhere; its kind (bool, integer, float) decides the dtype: bool, int64 or float32."""
+    value = _number(fill_value)
+    dtype = scalar_dtype(value) if dtype is None else as_dtype(dtype)
+    return _new(np.full(shape_of((size,)), value, dtype), requires_grad)
 
 
-def arange(start, end=None, step=1, *, dtype=None, requires_grad: bool = False) -> Tensor:
+def _number(x) -> Any:
+    """A tensor, array or NumPy scalar of one element as a Python number; a number as it is."""
+    return x.item() if isinstance(x, (Tensor, np.ndarray, np.generic)) else x
+
+
+def arange(start=None, end=None, step=1, *, dtype=None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... up to but without ``end``; ``arange(n)`` counts from 0. Integers give int64.
 
     Raises:
-        UsageError: for a step of 0, or one that leads away from ``end``.
+        UsageError: without an ``end``, for a step of 0, or one that leads away from ``end``.
     """
-    if end is None:
-        start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    if start is None and end is None:
+        raise UsageError("arange needs an end: got neither start nor end")
+    if start is None or end is None:
+        start, end = 0, start if end is None else end
+    start, end, step = _number(start), _number(end), _number(step)
     if step == 0 or (end - start) * step < 0:
         raise UsageError(f"arange needs a step that leads from start to end: got {start}, {end}, {step}")
     if dtype is None:
@@ -62,12 +69,13 @@ def linspace(start, end, steps: int, *, dtype=None, requires_grad: bool = False)
     """``steps`` numbers at equal distances from ``start`` to ``end``, both included."""
     if steps < 0:
         raise UsageError(f"linspace needs a number of steps from 0 upward: got {steps}")
-    return _new(np.linspace(raw(start), raw(end), steps).astype(as_dtype(dtype or FLOAT32)), requires_grad)
+    return _new(np.linspace(_number(start), _number(end), steps).astype(as_dtype(dtype or FLOAT32)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype=None, requires_grad: bool = False) -> Tensor:
     """The identity matrix (n, n), or ones on the diagonal of (n, m)."""
-    return _new(np.eye(n, m, dtype=as_dtype(dtype or FLOAT32)), requires_grad)
+    rows, columns = shape_of((n, n if m is None else m))
+    return _new(np.eye(rows, columns, dtype=as_dtype(dtype or FLOAT32)), requires_grad)
 
 
 def zeros_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
@@ -97,8 +105,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise DTypeError(f"from_numpy needs a numeric NumPy array: got {getattr(array, 'dtype', type(array).__name__)}")
-    aliasing.note_exposure(array)
-    return wrap(array)
+    return wrap(aliasing.adopt(array))
 
 
 def as_tensor(data, dtype=None) -> Tensor:

@@ -9,11 +9,13 @@ import math
 
 import numpy as np
 
-from ..errors import UsageError
+from .. import kernels
+from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
-from ..promotion import result_type
+from ..promotion import FLOAT32, FLOAT64, result_type
 from ..tensor import Tensor, raw, wrap
-from .arithmetic import maximum, minimum, neg, quiet, select
+from .arithmetic import as_operand, neg, quiet, select
+from .layout import pays
 
 
 @primitive(r"e^{x}", promote="float")
@@ -83,7 +85,7 @@ def rsqrt(x):
         return 1 / np.sqrt(x)
 
 
-rsqrt.vjp(x=lambda g, x, out: g * (-0.5 * out / x))
+rsqrt.vjp(x=lambda g, out: g * (-0.5 * out * out * out))
 
 
 @primitive(r"1 / x", promote="float")
@@ -96,10 +98,20 @@ def reciprocal(x):
 reciprocal.vjp(x=lambda g, out: -g * out * out)
 
 
+def _number(x, name: str):
+    if x.dtype.kind == "b":
+        raise DTypeError(f"{name} needs numbers: got a bool tensor; convert it with .long() or .float()")
+    return x
+
+
 @primitive(r"|x|", name="abs")
 def absolute(x):
-    """The absolute value. The gradient at 0 is 0."""
-    return np.abs(x)
+    """The absolute value. The gradient at 0 is 0.
+
+    Raises:
+        DTypeError: for booleans.
+    """
+    return np.abs(_number(x, "abs"))
 
 
 absolute.vjp(x=lambda g, x: g * np.sign(x))
@@ -107,11 +119,11 @@ absolute.vjp(x=lambda g, x: g * np.sign(x))
 
 @primitive(r"\mathrm{sign}\,x")
 def sign(x):
-    """-1, 0 or 1. The gradient is 0."""
-    return np.sign(x)
+    """-1, 0 or 1; NaN stays NaN, and booleans stay as they are. The gradient is 0."""
+    return np.sign(x) if x.dtype.kind != "b" else x.copy()
 
 
-sign.vjp(x=lambda g: g * 0)
+sign.vjp(x=lambda g: np.zeros_like(g))
 
 
 @primitive(r"\sin x", promote="float")
@@ -156,8 +168,10 @@ tanh.vjp(x=lambda g, out: g * (1 - out * out))
 @primitive(r"\sigma(x) = 1 / (1 + e^{-x})", promote="float")
 def sigmoid(x):
     """The logistic function, written so that neither tail overflows or loses its digits."""
+    if pays(x):
+        return kernels.activations.sigmoid(x)
     with quiet(all="ignore"):
-        small = np.exp(-np.abs(x))
+        small = np.exp(-1.0 * np.abs(x))  # a minus sign alone has no meaning for booleans
         return np.where(x >= 0, 1, small) / (1 + small)
 
 
@@ -167,9 +181,11 @@ sigmoid.vjp(x=lambda g, out: g * out * (1 - out))
 @primitive(r"\mathrm{erf}\,x", promote="float")
 def erf(x):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    from ..kernels import activations
-
-    return activations.erf(x)
+    x = np.asarray(x)
+    if x.dtype in (FLOAT32, FLOAT64):
+        return kernels.activations.erf(x)
+    out = kernels.activations.erf(x.astype(FLOAT32))
+    return out.astype(x.dtype) if x.dtype.kind == "f" else out
 
 
 erf.vjp(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
@@ -177,24 +193,32 @@ erf.vjp(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
 
 @primitive(r"\lfloor x \rfloor")
 def floor(x):
-    """The largest integer that is not above x. The gradient is 0."""
-    return np.floor(x).astype(x.dtype, copy=False)
+    """The largest integer that is not above x. The gradient is 0.
+
+    Raises:
+        DTypeError: for booleans.
+    """
+    return np.floor(_number(x, "floor")).astype(x.dtype, copy=False)
 
 
-floor.vjp(x=lambda g: g * 0)
+floor.vjp(x=lambda g: np.zeros_like(g))
 
 
 @primitive(r"\mathrm{round}\,x", name="round")
 def rounded(x, decimals):
     """x rounded to a number of decimals, halves to even. The gradient is 0."""
-    return np.round(x, decimals)
+    return np.round(_number(x, "round"), decimals)
 
 
-rounded.vjp(x=lambda g: g * 0)
+rounded.vjp(x=lambda g: np.zeros_like(g))
 
 
 def round(input, *, decimals: int = 0) -> Tensor:
-    """``input`` rounded to ``decimals`` places, halves to even. The gradient is 0."""
+    """``input`` rounded to ``decimals`` places, halves to even. The gradient is 0.
+
+    Raises:
+        DTypeError: for booleans.
+    """
     return rounded(input, decimals)
 
 
@@ -205,55 +229,76 @@ def abs(input) -> Tensor:
 
 @primitive(r"\min(\max(x, a), b)", name="clamp")
 def clip(x, low, high):
-    """x moved into [low, high]; the gradient is 1 inside and on the bounds, 0 outside."""
+    """x moved into [low, high], or to high where low > high. None leaves a side open; NaN stays NaN.
+
+    The gradient goes to x inside and on the bounds, and outside to the bound that took its place.
+    """
     return np.clip(x, low, high)
 
 
-def _inside(x, low, high):
-    keep = True
-    if low is not None:
-        keep = x >= low
-    if high is not None:
-        keep = np.logical_and(keep, x <= high)
-    return keep
+def _is_inside(x, low, high):
+    inside = True if low is None else x >= low
+    return inside if high is None else np.logical_and(inside, x <= high)
 
 
-clip.vjp(x=lambda g, x, low, high: np.where(_inside(x, low, high), g, 0.0))
+def _is_low(x, low, high):
+    below = x < low
+    return below if high is None else np.logical_and(below, low < high)
+
+
+def _is_high(x, low, high):
+    above = x > high
+    return above if low is None else np.logical_or(above, high < low)
+
+
+clip.vjp(
+    x=lambda g, x, low, high: np.where(_is_inside(x, low, high), g, 0.0),
+    low=lambda g, x, low, high: np.where(_is_low(x, low, high), g, 0.0),
+    high=lambda g, x, low, high: np.where(_is_high(x, low, high), g, 0.0),
+)
 
 
 def clamp(input, min=None, max=None) -> Tensor:
-    """``input`` moved into [min, max]; either bound may be left out, and either may be a tensor.
+    """``input`` moved into [min, max]; either bound may be left out, and either may be a tensor. Where min > max: max.
 
-    The gradient is 1 inside and on the bounds, 0 outside.
+    The gradient is 1 inside and on the bounds, 0 outside; there it goes to the bound, if that is a tensor.
 
     Raises:
         UsageError: if both bounds are left out.
+        DTypeError: for booleans.
     """
     if min is None and max is None:
-        raise UsageError("clamp needs min, max or both")
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
-        result = input
-        if min is not None:
-            result = maximum(result, min)
-        return result if max is None else minimum(result, max)
-    values = raw(input)
-    dtype = result_type(values, *(bound for bound in (min, max) if bound is not None))
-    if values.dtype != dtype:
-        input = (input if isinstance(input, Tensor) else wrap(values)).to(dtype)
-    return clip(input, *(None if bound is None else dtype.type(bound) for bound in (min, max)))
+        raise UsageError("clamp needs min, max or both: got neither")
+    operands = [input, min, max]
+    dtype = result_type(*(raw(x) for x in operands if x is not None))
+    if dtype.kind == "b":
+        raise DTypeError("clamp needs numbers: got a bool tensor; convert it with .long() or .float()")
+    return clip(*(None if x is None else as_operand(x, dtype) for x in operands))
 
 
 def masked_fill(input, mask, value) -> Tensor:
-    """``value`` where the bool tensor ``mask`` holds, ``input`` elsewhere; the two broadcast."""
-    mask = raw(mask)
-    if mask.dtype != np.bool_:
-        raise UsageError(f"masked_fill needs a bool mask: got dtype {mask.dtype}")
-    values = raw(input)
-    if not isinstance(value, Tensor):
-        value = np.asarray(value, values.dtype)
-    elif value.dtype != values.dtype:
-        value = value.to(values.dtype)
-    return select(mask, value, input)
+    """``value`` where the bool tensor ``mask`` holds, ``input`` elsewhere, in the dtype of ``input``; the two broadcast.
+
+    Args:
+        mask: (...), bool.
+        value: a number, or a tensor without dimensions.
+
+    Raises:
+        UsageError: for a mask of another dtype.
+        ShapeError: for a ``value`` with dimensions.
+        DTypeError: for a ``value`` that the dtype of ``input`` has not, such as an infinity among integers.
+    """
+    condition, dtype = np.asarray(raw(mask)), raw(input).dtype
+    if condition.dtype != np.bool_:
+        raise UsageError(f"masked_fill needs a bool mask: got dtype {condition.dtype}; compare it with something first")
+    if np.ndim(raw(value)):
+        raise ShapeError(f"masked_fill needs one value: got shape {np.shape(raw(value))}; use where(mask, value, input)")
+    try:
+        return select(condition, as_operand(value, dtype), input)
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, ShapeError):
+            raise
+        raise DTypeError(f"masked_fill needs a value that {dtype} can hold: got {value!r}; convert the tensor first") from None
 
 
 def isnan(input) -> Tensor:

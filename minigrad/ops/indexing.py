@@ -80,7 +80,8 @@ def _part(part):
     if isinstance(part, (np.ndarray, np.generic)):
         if part.dtype.kind not in "biu":
             raise _no_index(f"an array of dtype {part.dtype}")
-        return np.asarray(part) if part.ndim or part.dtype == np.bool_ else int(part)
+        # A copy, because the backward pass needs the index as it is now, whatever its owner does to it in between.
+        return np.array(part) if part.ndim or part.dtype == np.bool_ else int(part)
     try:
         return operator.index(part)
     except TypeError:
@@ -183,6 +184,7 @@ def shown(index) -> str:
     return f"{index.dtype} array {index.shape}" if isinstance(index, np.ndarray) else repr(index)
 
 
+@numpy_names
 def select(input, dim: int, index: int) -> Tensor:
     """The slice number ``index`` along ``dim``, without that dimension."""
     axis = axis_of(dim, raw(input).ndim)
@@ -196,7 +198,7 @@ def _index_tensor(index, name: str) -> np.ndarray:
     index = raw(index)
     if not isinstance(index, (np.ndarray, np.generic)) or index.dtype.kind not in "iu":
         raise DTypeError(f"{name} needs an integer index tensor: got {getattr(index, 'dtype', type(index).__name__)}")
-    return np.asarray(index)
+    return np.array(index)  # a copy: the backward pass needs the index as it is now
 
 
 def _in_range(index: np.ndarray, size: int, name: str) -> None:
@@ -205,12 +207,18 @@ def _in_range(index: np.ndarray, size: int, name: str) -> None:
         raise DimensionError(f"{name} needs indices from 0 to {size - 1}: got {bad}")
 
 
-def _along(index: np.ndarray, axis: int):
+def along(index: np.ndarray, axis: int) -> tuple:
     """Index arrays that address, for each position of ``index``, the element with that index along ``axis``."""
-    grids = np.ogrid[tuple(slice(n) for n in index.shape)]
-    return tuple(index if i == axis else grid for i, grid in enumerate(grids))
+    ndim = index.ndim
+    return tuple(
+        [
+            index if i == axis else np.arange(n).reshape((1,) * i + (n,) + (1,) * (ndim - i - 1))
+            for i, n in enumerate(index.shape)
+        ]
+    )
 
 
+@numpy_names
 def gather(input, dim: int, index) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on for the others.
 
@@ -223,21 +231,23 @@ def gather(input, dim: int, index) -> Tensor:
     """
     x, where = raw(input), _index_tensor(index, "gather")
     axis = axis_of(dim, x.ndim)
-    _fits_along(x, where, axis, "gather")
+    _fits(x, where, axis, "gather")
     _in_range(where, x.shape[axis] if x.ndim else 1, "gather")
-    return chosen(input, _along(where, axis))
+    return chosen(input, along(where, axis))
 
 
-def _fits_along(x, where, axis: int, name: str) -> None:
+def _fits(x, where, axis: int, name: str) -> None:
     if where.ndim != x.ndim or any(n > m for i, (n, m) in enumerate(zip(where.shape, x.shape)) if i != axis):
-        raise ShapeError(f"{name} needs an index with the dimensions of {x.shape}, larger only in dim {axis}: got {where.shape}")
+        raise ShapeError(
+            f"{name} needs an index with the dimensions of {x.shape}, larger only in dim {axis}: got {where.shape}"
+        )
 
 
 @primitive(r"x_{i} \mathrel{+}= v", name="scatter_add")
 def added_at(x, source, where, axis):
     """x with ``source`` added at the places that ``where`` names along ``axis``."""
     result = np.array(x)
-    np.add.at(result, _along(where, axis), source[_corner(where)])
+    np.add.at(result, along(where, axis), source[_corner(where)])
     return result
 
 
@@ -248,10 +258,11 @@ def _corner(where: np.ndarray) -> tuple[slice, ...]:
 
 added_at.vjp(
     x=lambda g: g,
-    source=lambda g, source_shape, where, axis: placed.on(g[_along(where, axis)], _corner(where), source_shape),
+    source=lambda g, source_shape, where, axis: placed.on(g[along(where, axis)], _corner(where), source_shape),
 )
 
 
+@numpy_names
 def scatter_add(input, dim: int, index, src) -> Tensor:
     """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` for dim 0, and so on; repeated places add up.
 
@@ -265,7 +276,7 @@ def scatter_add(input, dim: int, index, src) -> Tensor:
     """
     x, where, source = raw(input), _index_tensor(index, "scatter_add"), raw(src)
     axis = axis_of(dim, x.ndim)
-    _fits_along(x, where, axis, "scatter_add")
+    _fits(x, where, axis, "scatter_add")
     if where.ndim != source.ndim or any(n > m for n, m in zip(where.shape, source.shape)):
         raise ShapeError(f"scatter_add needs a source at least as large as its index: got {source.shape} and {where.shape}")
     _in_range(where, x.shape[axis] if x.ndim else 1, "scatter_add")
@@ -305,7 +316,9 @@ def repeat_interleave(input, repeats, dim=None) -> Tensor:
     length = raw(x).shape[axis]
     counts = np.asarray(raw(repeats))
     if counts.ndim > 1 or counts.size not in (1, length):
-        raise ShapeError(f"repeat_interleave needs one number of repeats, or one for each of {length}: got shape {counts.shape}")
+        raise ShapeError(
+            f"repeat_interleave needs one number of repeats, or one for each of {length}: got shape {counts.shape}"
+        )
     if counts.size and counts.min() < 0:
         raise UsageError(f"repeat_interleave needs repeats from 0 upward: got {counts.min()}")
     return index_select(x, axis, np.repeat(np.arange(length), counts))
@@ -336,7 +349,7 @@ def take_along_dim(input, indices, dim=None) -> Tensor:
     shape[axis] = where.shape[axis]
     where = np.broadcast_to(where, shape)
     shape[axis] = x.shape[axis]
-    return chosen(input if x.shape == tuple(shape) else input.expand(shape), _along(where, axis))
+    return chosen(input if x.shape == tuple(shape) else input.expand(shape), along(where, axis))
 
 
 def _together(a: tuple, b: tuple) -> tuple[int, ...]:

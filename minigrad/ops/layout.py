@@ -9,6 +9,14 @@ from ..promotion import FLOAT32, FLOAT64
 from ..tensor import Tensor, wrap
 
 
+SMALL = 4096  # elements below which NumPy is as quick as a kernel, and spares small programs the loading of Numba
+
+
+def pays(x) -> bool:
+    """Whether ``x`` is large enough for an elementwise kernel to pay, and of a dtype that there are kernels for."""
+    return isinstance(x, np.ndarray) and x.size >= SMALL and (x.dtype is FLOAT32 or x.dtype == FLOAT64)
+
+
 def ready(x) -> np.ndarray:
     """``x`` itself if it is contiguous and writable, else such a copy.
 

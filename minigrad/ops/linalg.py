@@ -10,10 +10,11 @@ import numpy as np
 from .. import kernels
 from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
-from ..tensor import Tensor, raw
+from ..tensor import Tensor, raw, wrap
 from .arithmetic import mul
 from .arrangement import diagonal
-from .reduction import norm, sum as sum_
+from .norms import norm
+from .reduction import sum as sum_
 from .shaping import permute, reshape, unsqueeze
 
 
@@ -88,7 +89,9 @@ def matmul(input, other) -> Tensor:
         try:
             np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         except ValueError:
-            raise ShapeError(f"matmul broadcasts the leading dimensions: {a.shape[:-2]} and {b.shape[:-2]} do not fit") from None
+            raise ShapeError(
+                f"matmul broadcasts the leading dimensions: {a.shape[:-2]} and {b.shape[:-2]} do not fit"
+            ) from None
     return matmul_(input, other)
 
 
@@ -173,15 +176,17 @@ def einsum(equation: str, *operands) -> Tensor:
     Raises:
         UsageError: if the equation does not parse or does not fit the operands.
         ShapeError: if one letter stands for two sizes.
+        DTypeError: if a matrix product would have to mix dtypes.
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
+    operands = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in operands)
     terms, output = _parse(equation, operands)
     sizes: dict = {}
     tensors = []
     for letters, x in zip(terms, operands):
         x, letters = _diagonal(x, letters, equation)
-        for letter, n in zip(letters, raw(x).shape):
+        for letter, n in zip(letters, x.shape):
             if sizes.setdefault(letter, n) == 1:
                 sizes[letter] = n
             elif n not in (1, sizes[letter]):
@@ -198,14 +203,14 @@ def einsum(equation: str, *operands) -> Tensor:
     if gone:
         result = sum_(result, gone)
         letters = [letter for letter in letters if letter in output]
-    return permute(result, tuple(letters.index(letter) for letter in output)) if output else result
+    return _ordered(result, letters, output)
 
 
 _TERM = re.compile(r"([A-Za-z]*)(\.\.\.)?([A-Za-z]*)")
 
 
 def _parse(equation: str, operands) -> tuple[list[list], list]:
-    """The dimensions of each operand and of the output: letters, and for those that ``...`` stands for, numbers from the right."""
+    """The labels of the dimensions of each operand and of the output: letters, and under ``...`` numbers from the right."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
@@ -213,9 +218,9 @@ def _parse(equation: str, operands) -> tuple[list[list], list]:
     parsed = []
     for term, x in zip(terms, operands):
         before, dots, after = _term(term, equation)
-        unnamed = raw(x).ndim - len(before) - len(after)
+        unnamed = x.ndim - len(before) - len(after)
         if unnamed < 0 or (unnamed and not dots):
-            raise UsageError(f"einsum {equation!r}: the term {term!r} does not fit an operand of shape {raw(x).shape}")
+            raise UsageError(f"einsum {equation!r}: the term {term!r} does not fit an operand of shape {x.shape}")
         parsed.append([*before, *range(unnamed, 0, -1), *after])
     widest = max((label for term in parsed for label in term if isinstance(label, int)), default=0)
     ellipsis = list(range(widest, 0, -1))
@@ -244,7 +249,7 @@ def _diagonal(x, letters, equation: str):
         while letters.count(letter) > 1:
             i = letters.index(letter)
             j = letters.index(letter, i + 1)
-            shape = raw(x).shape
+            shape = x.shape
             if shape[i] != shape[j]:
                 raise ShapeError(f"einsum {equation!r}: {letter!r} stands for {shape[i]} and for {shape[j]}")
             rest = [k for k in range(len(shape)) if k not in (i, j)]
@@ -256,7 +261,7 @@ def _diagonal(x, letters, equation: str):
 def _widened(x, letters, sizes):
     """Size 1 broadcasts against a letter's other size."""
     shape = tuple(sizes[letter] for letter in letters)
-    return (x if raw(x).shape == shape else x.expand(shape)), letters
+    return (x if x.shape == shape else x.expand(shape)), letters
 
 
 def _contract(a, a_letters, b, b_letters, later):
@@ -275,14 +280,27 @@ def _contract(a, a_letters, b, b_letters, later):
     summed = [c for c in shared if c not in later]
     rows = [c for c in a_letters if c not in shared]
     columns = [c for c in b_letters if c not in shared]
-    a = permute(a, tuple(a_letters.index(c) for c in batch + rows + summed)) if a_letters else a
-    b = permute(b, tuple(b_letters.index(c) for c in batch + summed + columns)) if b_letters else b
-    size = dict(zip(batch + rows + summed, raw(a).shape)) | dict(zip(batch + summed + columns, raw(b).shape))
-    count = [math.prod(size[c] for c in group) for group in (batch, rows, summed, columns)]
-    a, b = reshape(a, count[0], count[1], count[2]), reshape(b, count[0], count[2], count[3])
-    product = matmul(a, b) if summed else mul(a, b)
+    size = dict(zip(a_letters, a.shape)) | dict(zip(b_letters, b.shape))
+    a, b = _ordered(a, a_letters, batch + rows + summed), _ordered(b, b_letters, batch + summed + columns)
     letters = batch + rows + columns
-    return reshape(product, tuple(size[c] for c in letters)), letters
+    shape = tuple(size[c] for c in letters)
+    if not summed:
+        a = _shaped(a, (*a.shape, *(1 for _ in columns)))
+        b = _shaped(b, (*shape[: len(batch)], *(1 for _ in rows), *shape[len(batch) + len(rows) :]))
+        return mul(a, b), letters
+    count = [math.prod(size[c] for c in group) for group in (batch, rows, summed, columns)]
+    several = count[:1] if batch else []
+    a, b = _shaped(a, (*several, count[1], count[2])), _shaped(b, (*several, count[2], count[3]))
+    return _shaped(matmul(a, b), shape), letters
+
+
+def _ordered(x, letters, wanted):
+    """The dimensions of ``x``, named by ``letters``, in the order ``wanted``."""
+    return x if letters == wanted else permute(x, tuple(letters.index(c) for c in wanted))
+
+
+def _shaped(x, shape):
+    return x if x.shape == shape else reshape(x, shape)
 
 
 def cdist(x1, x2, p: float = 2.0) -> Tensor:

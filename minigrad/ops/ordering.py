@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import UsageError
 from ..tensor import Tensor, raw, wrap
 from .dims import axis_of, numpy_names
-from .indexing import chosen, take_along_dim
+from .indexing import along, chosen
 
 
 class Ranked(NamedTuple):
@@ -22,19 +22,19 @@ class Ranked(NamedTuple):
 @numpy_names
 def sort(input, dim: int = -1, descending: bool = False, stable: bool = False) -> Ranked:
     """Values in order along ``dim`` with their indices; equal values keep their order. NaN counts as the largest."""
-    order = _order(input, dim, descending)
-    return Ranked(_taken(input, order, dim), wrap(order))
+    x = raw(input)
+    axis = axis_of(dim, x.ndim)
+    return _ranked(input, _order(x, axis, descending), axis)
 
 
 @numpy_names
 def argsort(input, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that put the values along ``dim`` in order."""
-    return wrap(_order(input, dim, descending))
-
-
-def _order(input, dim: int, descending: bool) -> np.ndarray:
     x = raw(input)
-    axis = axis_of(dim, x.ndim)
+    return wrap(_order(x, axis_of(dim, x.ndim), descending))
+
+
+def _order(x, axis: int, descending: bool) -> np.ndarray:
     if not x.ndim:
         return np.zeros((), np.int64)
     if not descending:
@@ -43,13 +43,13 @@ def _order(input, dim: int, descending: bool) -> np.ndarray:
     return np.ascontiguousarray(x.shape[axis] - 1 - np.flip(backward, axis))
 
 
-def _taken(input, order, dim) -> Tensor:
-    return take_along_dim(input, wrap(order), dim) if order.ndim else chosen(input, ())
+def _ranked(input, order: np.ndarray, axis: int) -> Ranked:
+    return Ranked(chosen(input, along(order, axis)), wrap(order))
 
 
 @numpy_names
 def topk(input, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
-    """The ``k`` largest (or smallest) values along ``dim``, in order, with their indices.
+    """The ``k`` largest (or smallest) values along ``dim``, in order, with their indices; the first of equal values.
 
     Raises:
         UsageError: for more values than there are.
@@ -60,20 +60,44 @@ def topk(input, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
     if not 0 <= k <= length:
         raise UsageError(f"topk finds from 0 to {length} values along dim {dim} of shape {x.shape}: got k={k}")
     if not x.ndim:
-        return Ranked(chosen(input, ()), wrap(np.zeros((), np.int64)))
-    if 4 * k < length and x.dtype.kind == "f" and not np.isnan(x).any():
-        part = np.argpartition(-x if largest else x, k, axis=axis).take(range(k), axis) if k else np.zeros(0, np.int64)
-        if not k:
-            part = np.zeros((*x.shape[:axis], 0, *x.shape[axis + 1 :]), np.int64)
-        values = np.take_along_axis(x, part, axis)
-        order = np.take_along_axis(part, _order(values, axis, largest), axis)
-    else:
+        return _ranked(input, np.zeros((), np.int64), axis)
+    order = _few(x, k, axis, largest) if 0 < k <= min(_FEW, length // 2) and x.dtype.kind == "f" else None
+    if order is None:
         order = _order(x, axis, largest).take(range(k), axis)
-    return Ranked(_taken(input, order, dim), wrap(order))
+    return _ranked(input, order, axis)
 
 
+_FEW = 128  # up to so many searches for one extreme value are quicker than one sort
+
+
+def _few(x: np.ndarray, k: int, axis: int, largest: bool) -> np.ndarray | None:
+    """The indices of the k extreme values by k searches, each of which strikes out what it found.
+
+    None where what is struck out could not be told from what was there, or NaN hides what is there: then one must sort.
+    """
+    rows = np.array(np.moveaxis(x, axis, -1), order="C")
+    shape = (*rows.shape[:-1], k)
+    rows = rows.reshape(-1, x.shape[axis])
+    lines = np.arange(len(rows))
+    found = np.empty((len(rows), k), np.int64)
+    for i in range(k):
+        found[:, i] = place = rows.argmax(1) if largest else rows.argmin(1)
+        if not np.isfinite(rows[lines, place]).all():
+            return None
+        rows[lines, place] = -np.inf if largest else np.inf
+    return np.moveaxis(found.reshape(shape), -1, axis)
+
+
+@numpy_names
 def unique(input, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim=None):
-    """The values that occur, in order; optionally where each element of the input went, and how often each value occurs."""
+    """The values that occur (the slices along ``dim``, if given), in order.
+
+    Returns:
+        the values; with ``return_inverse``, also where each element of the input went among them; with ``return_counts``, also
+        how often each occurs.
+    """
+    if dim is not None:
+        dim = axis_of(dim, raw(input).ndim)
     parts = np.unique(raw(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     if not isinstance(parts, tuple):
         return wrap(parts)

@@ -7,27 +7,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError, UsageError
+from ..errors import DimensionError, DTypeError
 from ..primitive import primitive
 from ..promotion import INT64
 from ..tensor import Tensor, as_dtype, raw, wrap
-from .arithmetic import convert, mul, quiet, to
+from .arithmetic import quiet, quotient, to
 from .dims import axes_of, axis_of, numpy_names
-from .elementwise import absolute, sqrt
+from .elementwise import sqrt
 from .indexing import take_along_dim
-from .shaping import flatten
+from .shaping import flatten, reshape
 
 
-def _spread(g, axes, keepdim):
+def spread(g, axes, keepdim):
     """A reduced gradient with its lost dimensions back, of size 1, ready to broadcast."""
     return g if keepdim or not axes else np.expand_dims(g, axes)
 
 
-def _tensor(x) -> Tensor:
+def tensor_of(x) -> Tensor:
     return x if isinstance(x, Tensor) else wrap(np.asarray(x))
 
 
-def _floating(x: Tensor, name: str) -> None:
+def require_floating(x: Tensor, name: str) -> None:
     if x.dtype.kind != "f":
         raise DTypeError(f"{name} needs a floating-point tensor: got dtype {x.dtype}; use .float() first")
 
@@ -35,9 +35,10 @@ def _floating(x: Tensor, name: str) -> None:
 @primitive(r"\sum_i x_i", name="sum")
 def total(x, axes, keepdim):
     """The sum over some dimensions; NumPy adds float32 pairwise, so the error grows with log n."""
-    if x.ndim > 1 and x.dtype.kind == "f" and axes and x.ndim - 1 not in axes and x.flags.c_contiguous:
-        return _sum_leading(x, axes, keepdim)
-    return np.add.reduce(x, axis=axes, keepdims=keepdim)
+    with quiet(all="ignore"):
+        if x.ndim > 1 and x.dtype.kind == "f" and axes and x.ndim - 1 not in axes and x.flags.c_contiguous:
+            return _sum_leading(x, axes, keepdim)
+        return np.add.reduce(x, axis=axes, keepdims=keepdim)
 
 
 def _sum_leading(x, axes, keepdim):
@@ -52,7 +53,7 @@ def _sum_leading(x, axes, keepdim):
     return result.reshape((1,) * len(axes) + kept if keepdim else kept)
 
 
-total.vjp(x=lambda g, x_shape, axes, keepdim: np.broadcast_to(_spread(g, axes, keepdim), x_shape))
+total.vjp(x=lambda g, x_shape, axes, keepdim: np.broadcast_to(spread(g, axes, keepdim), x_shape))
 
 
 @numpy_names
@@ -62,7 +63,7 @@ def sum(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     Raises:
         DimensionError: for a ``dim`` that ``input`` does not have.
     """
-    x = _tensor(input)
+    x = tensor_of(input)
     if dtype is not None:
         x = to(x, dtype)
     elif x.dtype.kind in "bu" or (x.dtype.kind == "i" and x.dtype != INT64):
@@ -77,19 +78,19 @@ def mean(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     Raises:
         DTypeError: for integers and booleans.
     """
-    x = _tensor(input)
+    x = tensor_of(input)
     if dtype is not None:
         x = to(x, dtype)
-    _floating(x, "mean")
+    require_floating(x, "mean")
     axes = axes_of(dim, x.ndim)
     count = math.prod(x.shape[a] for a in axes)
-    return mul(total(x, axes, bool(keepdim)), 1 / count if count else math.nan)
+    return quotient(total(x, axes, bool(keepdim)), count)
 
 
 def _variance_rule(g, x, axes, correction, keepdim):
     count = math.prod(x.shape[a] for a in axes)
-    spread = _spread(g, axes, keepdim) * (2 / (count - correction) if count > correction else math.nan)
-    return spread * (x - np.mean(x, axis=axes, keepdims=True))
+    slope = spread(g, axes, keepdim) * (2 / (count - correction) if count > correction else math.nan)
+    return slope * (x - np.sum(x, axis=axes, keepdims=True) / (count or 1))  # the mean of nothing is taken from nothing
 
 
 @primitive(r"\frac{1}{n-c} \sum_i (x_i - \bar{x})^2", name="var")
@@ -97,8 +98,8 @@ def variance(x, axes, correction, keepdim):
     """The variance in two passes: first the mean, then the squared distances from it, so that no digits cancel."""
     count = math.prod(x.shape[a] for a in axes)
     with quiet(all="ignore"):
-        centred = x - (np.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(count))
-        squares = np.add.reduce(centred * centred, axis=axes, keepdims=keepdim)
+        centred = x - total.forward(x, axes, True) / x.dtype.type(count or 1)
+        squares = total.forward(centred * centred, axes, keepdim)
         return squares / x.dtype.type(count - correction if count > correction else 0)
 
 
@@ -106,24 +107,30 @@ variance.vjp(x=_variance_rule)
 
 
 @numpy_names
-def var(input, dim=None, *, correction=1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
+def var(input, dim=None, unbiased: bool | None = None, keepdim: bool = False, *, correction=1) -> Tensor:
     """The variance over ``dim``, divided by n - ``correction`` (1: unbiased; 0: of the population).
+
+    ``unbiased``, PyTorch's older spelling, stands for a correction of 1 or 0; ``var(x, False)`` is understood too.
 
     Raises:
         DTypeError: for integers and booleans.
     """
-    x = _tensor(input)
-    if isinstance(dim, bool):  # var(x, True): PyTorch's older form
+    x = tensor_of(input)
+    if isinstance(dim, bool):
         dim, unbiased = None, dim
-    _floating(x, "var")
+    require_floating(x, "var")
     correction = correction if unbiased is None else int(unbiased)
     return variance(x, axes_of(dim, x.ndim), correction, bool(keepdim))
 
 
 @numpy_names
-def std(input, dim=None, *, correction=1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
-    """The standard deviation over ``dim``: the square root of :func:`var`. Its gradient at 0 is 0."""
-    return sqrt(var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased))
+def std(input, dim=None, unbiased: bool | None = None, keepdim: bool = False, *, correction=1) -> Tensor:
+    """The standard deviation over ``dim``: the square root of :func:`var`. Its gradient at 0 is 0.
+
+    Raises:
+        DTypeError: for integers and booleans.
+    """
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 def _product_rule(g, x, axis, keepdim):
@@ -133,15 +140,15 @@ def _product_rule(g, x, axis, keepdim):
         return np.concatenate([ones, np.cumprod(np.delete(values, -1, axis), axis)], axis)
 
     if isinstance(x, Tensor):
-        return _spread(g, (axis,), keepdim) * _others_on_tape(x, axis)
+        return spread(g, (axis,), keepdim) * _others_on_tape(x, axis)
     if x.shape[axis] == 0:
         return np.zeros_like(x)
     others = before(x) * np.flip(before(np.flip(x, axis)), axis)
-    return _spread(g, (axis,), keepdim) * others
+    return spread(g, (axis,), keepdim) * others
 
 
 def _others_on_tape(x: Tensor, axis: int) -> Tensor:
-    from .shaping import stack
+    from .joining import stack
 
     rows = [x.select(axis, i) for i in range(x.shape[axis])]
     left, right = [], []
@@ -158,7 +165,8 @@ def _others_on_tape(x: Tensor, axis: int) -> Tensor:
 @primitive(r"\prod_i x_i", name="prod")
 def product(x, axis, keepdim):
     """The product over one dimension. Its gradient is the product of the others, also where some are zero."""
-    return np.multiply.reduce(x, axis=axis, keepdims=keepdim)
+    with quiet(all="ignore"):
+        return np.multiply.reduce(x, axis=axis, keepdims=keepdim)
 
 
 product.vjp(x=_product_rule)
@@ -167,13 +175,14 @@ product.vjp(x=_product_rule)
 @numpy_names
 def prod(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """The product of all elements, or over one dimension."""
-    x = _tensor(input)
+    x = tensor_of(input)
     if dtype is not None:
         x = to(x, dtype)
     elif x.dtype.kind in "biu":
         x = to(x, INT64)
     if dim is None:
-        return product(flatten(x), 0, False)
+        result = product(flatten(x), 0, False)
+        return reshape(result, (1,) * x.ndim) if keepdim else result
     if not x.ndim:
         axis_of(dim, 0)
         x, keepdim = flatten(x), False
@@ -181,9 +190,10 @@ def prod(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
 
 
 def _extreme_rule(g, x, out, axes, keepdim):
-    chosen = x == _spread(out, axes, keepdim)
-    count = np.sum(chosen, axis=axes, keepdims=True)
-    return _spread(g, axes, keepdim) * (chosen / np.maximum(count, 1))
+    chosen = x == spread(out, axes, keepdim)
+    ones = np.where(chosen, np.ones_like(x), 0.0)  # in the dtype of x: integers would widen float32
+    count = np.sum(ones, axis=axes, keepdims=True)  # 0 where the extreme is NaN, which makes the gradient NaN too
+    return spread(g, axes, keepdim) / count * ones
 
 
 @primitive(r"\max_i x_i", name="amax")
@@ -204,13 +214,13 @@ smallest.vjp(x=_extreme_rule)
 
 def _nonempty(x: Tensor, axes, name: str) -> None:
     if 0 in [x.shape[a] for a in axes]:
-        raise ShapeError(f"{name} needs at least one element: got shape {x.shape}")
+        raise DimensionError(f"{name} needs at least one element: got shape {x.shape}")
 
 
 @numpy_names
 def amax(input, dim=(), keepdim: bool = False) -> Tensor:
     """The largest element over ``dim`` (one, several, or all); ties share the gradient equally."""
-    x = _tensor(input)
+    x = tensor_of(input)
     axes = axes_of(dim, x.ndim)
     _nonempty(x, axes, "amax")
     return largest(x, axes, bool(keepdim))
@@ -219,7 +229,7 @@ def amax(input, dim=(), keepdim: bool = False) -> Tensor:
 @numpy_names
 def amin(input, dim=(), keepdim: bool = False) -> Tensor:
     """The smallest element over ``dim`` (one, several, or all); ties share the gradient equally."""
-    x = _tensor(input)
+    x = tensor_of(input)
     axes = axes_of(dim, x.ndim)
     _nonempty(x, axes, "amin")
     return smallest(x, axes, bool(keepdim))
@@ -232,11 +242,11 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def _along(x: Tensor, dim, keepdim, find) -> Extreme:
+def _along(x: Tensor, dim, keepdim, find, name: str) -> Extreme:
     axis = axis_of(dim, x.ndim)
     if not x.ndim:
         return Extreme(x.clone(), wrap(np.zeros((), np.int64)))
-    _nonempty(x, (axis,), find.__name__)
+    _nonempty(x, (axis,), name)
     indices = np.expand_dims(find(x._data, axis=axis), axis)
     values = take_along_dim(x, wrap(indices), axis)
     if keepdim:
@@ -252,7 +262,7 @@ def max(input, dim=None, keepdim: bool = False):
 
     if isinstance(dim, Tensor):
         return maximum(input, dim)
-    return amax(input) if dim is None else _along(_tensor(input), dim, keepdim, np.argmax)
+    return amax(input) if dim is None else _along(tensor_of(input), dim, keepdim, np.argmax, "max")
 
 
 @numpy_names
@@ -263,21 +273,21 @@ def min(input, dim=None, keepdim: bool = False):
 
     if isinstance(dim, Tensor):
         return minimum(input, dim)
-    return amin(input) if dim is None else _along(_tensor(input), dim, keepdim, np.argmin)
+    return amin(input) if dim is None else _along(tensor_of(input), dim, keepdim, np.argmin, "min")
 
 
 def _arg(find, input, dim, keepdim) -> Tensor:
     x = raw(input)
     if dim is None:
         if not x.size:
-            raise ShapeError(f"{find.__name__} needs at least one element: got shape {x.shape}")
+            raise DimensionError(f"{find.__name__} needs at least one element: got shape {x.shape}")
         result = np.asarray(find(x))
         return wrap(result.reshape((1,) * x.ndim) if keepdim else result)
     axis = axis_of(dim, x.ndim)
     if not x.ndim:
         return wrap(np.zeros((), np.int64))
     if not x.shape[axis]:
-        raise ShapeError(f"{find.__name__} needs at least one element along dim {dim}: got shape {x.shape}")
+        raise DimensionError(f"{find.__name__} needs at least one element along dim {dim}: got shape {x.shape}")
     return wrap(np.asarray(find(x, axis=axis, keepdims=bool(keepdim))))
 
 
@@ -309,8 +319,8 @@ def all(input, dim=None, keepdim: bool = False) -> Tensor:
 
 @primitive(r"\ln \sum_i e^{x_i}", name="logsumexp")
 def log_sum_exp(x, axes, keepdim):
-    """The logarithm of the sum of exponentials, shifted by the largest so that nothing overflows; -inf for rows of -inf."""
-    peak = np.maximum.reduce(x, axis=axes, keepdims=True)
+    """The logarithm of the sum of exponentials, shifted by the largest so that nothing overflows; -inf for a sum of nothing."""
+    peak = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-math.inf)
     with quiet(all="ignore"):
         shift = np.where(np.isfinite(peak), peak, 0)
         result = np.log(np.add.reduce(np.exp(x - shift), axis=axes, keepdims=True)) + shift
@@ -318,8 +328,8 @@ def log_sum_exp(x, axes, keepdim):
 
 
 def _log_sum_exp_rule(g, x, out, axes, keepdim):
-    peak = _spread(out, axes, keepdim)
-    return _spread(g, axes, keepdim) * np.where(peak == -math.inf, 0.0, np.exp(x - np.where(peak == -math.inf, 0.0, peak)))
+    peak = spread(out, axes, keepdim)
+    return spread(g, axes, keepdim) * np.where(peak == -math.inf, 0.0, np.exp(x - np.where(peak == -math.inf, 0.0, peak)))
 
 
 log_sum_exp.vjp(x=_log_sum_exp_rule)
@@ -328,7 +338,7 @@ log_sum_exp.vjp(x=_log_sum_exp_rule)
 @numpy_names
 def logsumexp(input, dim, keepdim: bool = False) -> Tensor:
     """log of the sum of exp over ``dim``, without overflow; the gradient of a row of -inf is 0."""
-    x = _tensor(input)
+    x = tensor_of(input)
     if x.dtype.kind != "f":
         x = to(x, np.float32)
     return log_sum_exp(x, axes_of(dim, x.ndim), bool(keepdim))
@@ -336,61 +346,23 @@ def logsumexp(input, dim, keepdim: bool = False) -> Tensor:
 
 @primitive(r"\sum_{j \le i} x_j", name="cumsum")
 def running_sum(x, axis):
-    """The running sum along a dimension."""
-    return np.cumsum(x, axis=axis)
+    """The running sum along a dimension, added up in float64: one float32 after another would lose digits."""
+    with quiet(all="ignore"):
+        return np.cumsum(x, axis=axis, dtype=np.float64).astype(x.dtype) if x.dtype.kind == "f" else np.cumsum(x, axis=axis)
 
 
-running_sum.vjp(x=lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis))
+running_sum.vjp(x=lambda g, axis: np.flip(running_sum.on(np.flip(g, axis), axis), axis))
 
 
 @numpy_names
 def cumsum(input, dim: int, *, dtype=None) -> Tensor:
-    """The running sum along ``dim``."""
-    x = _tensor(input)
+    """The running sum along ``dim``. Booleans and integers add up in int64.
+
+    Raises:
+        DimensionError: for a ``dim`` that ``input`` does not have.
+    """
+    x = tensor_of(input)
     if dtype is not None or x.dtype.kind in "biu":
         x = to(x, INT64 if dtype is None else as_dtype(dtype))
     axis = axis_of(dim, x.ndim)
     return running_sum(x, axis) if x.ndim else x.clone()
-
-
-@numpy_names
-def norm(input, p: float | str = "fro", dim=None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements over ``dim``, or of all of them. The gradient of the norm of a zero vector is 0.
-
-    Args:
-        p: "fro" or 2 (Euclidean), 1, 0 (how many are not zero), inf, -inf, or any other power.
-
-    Raises:
-        DTypeError: for integers.
-        UsageError: for an unknown ``p``.
-    """
-    x = _tensor(input)
-    _floating(x, "norm")
-    if p in ("fro", 2, None):
-        return euclidean_norm(x, axes_of(dim, x.ndim), bool(keepdim))
-    if isinstance(p, str):
-        raise UsageError(f"norm takes p='fro' or a number: got {p!r}")
-    size = absolute(x)
-    if p == math.inf:
-        return amax(size, dim, keepdim)
-    if p == -math.inf:
-        return amin(size, dim, keepdim)
-    if p == 0:
-        return sum(convert(wrap(x._data != 0), x.dtype), dim, keepdim)
-    if p == 1:
-        return sum(size, dim, keepdim)
-    return sum(size**p, dim, keepdim) ** (1 / p)
-
-
-@primitive(r"\sqrt{\sum_i x_i^2}", name="euclidean_norm")
-def euclidean_norm(x, axes, keepdim):
-    """The Euclidean norm; its gradient is x / norm, and 0 for a zero vector."""
-    return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=keepdim))
-
-
-def _euclidean_rule(g, x, out, axes, keepdim):
-    length = _spread(out, axes, keepdim)
-    return x * (_spread(g, axes, keepdim) * np.where(length == 0, 0.0, 1 / np.where(length == 0, 1.0, length)))
-
-
-euclidean_norm.vjp(x=_euclidean_rule)

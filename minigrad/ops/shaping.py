@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-import operator
 
 import numpy as np
 
-from ..errors import DimensionError, DTypeError, ShapeError, UsageError
-from ..primitive import Primitive, primitive
-from ..promotion import promote_types
-from ..tensor import Tensor, raw, wrap
+from ..errors import DTypeError, ShapeError, UsageError
+from ..primitive import primitive
+from ..tensor import Tensor, raw
 from .dims import axes_of, axis_of, numpy_names, sizes
 
 
@@ -33,12 +29,17 @@ def reshape(input, *size, shape=None) -> Tensor:
     """
     x = raw(input)
     shape = sizes(size, shape)
-    known = math.prod(n for n in shape if n != -1)
-    unknown = shape.count(-1)
-    fits = known == x.size if not unknown else unknown == 1 and known and x.size % known == 0
-    if not fits or any(n < -1 for n in shape):
-        raise ShapeError(f"reshape keeps the number of elements, with at most one -1: cannot turn {x.shape} into {shape}")
+    if -1 in shape or math.prod(shape) != x.size:
+        shape = _completed(shape, x.size, f"cannot turn {x.shape} into {shape}")
     return reshaped(input, shape)
+
+
+def _completed(parts: tuple[int, ...], total: int, otherwise: str) -> tuple[int, ...]:
+    """``parts`` with the one -1 among them replaced, so that they multiply to ``total``."""
+    known = math.prod(n for n in parts if n != -1)
+    if min(parts, default=0) < -1 or parts.count(-1) != 1 or not known or total % known:
+        raise ShapeError(f"the number of elements stays, and at most one size is -1: {otherwise}")
+    return tuple(total // known if n == -1 else n for n in parts)
 
 
 def view(input, *shape) -> Tensor:
@@ -87,16 +88,10 @@ def unflatten(input, dim: int, sizes: tuple[int, ...]) -> Tensor:
     axis = axis_of(dim, len(shape))
     if not shape:
         raise ShapeError("unflatten needs a tensor with dimensions: this one has none; use reshape")
-    return reshape(input, (*shape[:axis], *_completed(sizes, shape[axis]), *shape[axis + 1 :]))
-
-
-def _completed(parts, total: int) -> tuple[int, ...]:
-    """``parts`` with -1 replaced, so that they multiply to ``total``: also where other dimensions have size 0."""
-    known = math.prod(n for n in parts if n != -1)
-    parts = tuple((total // known if known else 0) if n == -1 else n for n in parts)
-    if math.prod(parts) != total:
-        raise ShapeError(f"unflatten needs sizes that multiply to {total}, with at most one -1: got {parts}")
-    return parts
+    parts = tuple(sizes)
+    if -1 in parts or math.prod(parts) != shape[axis]:
+        parts = _completed(parts, shape[axis], f"cannot turn dim {dim} of size {shape[axis]} into {parts}")
+    return reshaped(input, (*shape[:axis], *parts, *shape[axis + 1 :]))
 
 
 @primitive(r"x^{\mathsf{T}}", name="permute")
@@ -203,7 +198,9 @@ def expand(input, *shape, size=None) -> Tensor:
     lead = len(wanted) - x.ndim
     target = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
     if lead < 0 or any(n < 0 for n in target) or any(a not in (1, b) for a, b in zip(x.shape, target[max(lead, 0) :])):
-        raise ShapeError(f"expand repeats dimensions of size 1 and adds dimensions in front: cannot turn {x.shape} into {wanted}")
+        raise ShapeError(
+            f"expand repeats dimensions of size 1 and adds dimensions in front: cannot turn {x.shape} into {wanted}"
+        )
     return broadcasted(input, target)
 
 
@@ -260,136 +257,3 @@ copied.vjp(x=lambda g: g)
 def clone(input) -> Tensor:
     """A copy with memory of its own; gradients flow through it."""
     return copied(input)
-
-
-# -- joining and parting ------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _joined(count: int) -> Primitive:
-    """The primitive that joins ``count`` tensors: a primitive has a fixed number of arguments, and ``cat`` has not."""
-    pieces = [f"x{i}" for i in range(count)]
-    joined = Primitive(_concatenated, r"[x_0; x_1; \dots]", False, "cat", (*pieces, "axis", "starts"))
-    joined.vjp(**{piece: _piece_rule(i) for i, piece in enumerate(pieces)})
-    return joined
-
-
-def _concatenated(*arguments):
-    """Tensors one behind the other along an axis; ``starts`` says where each begins."""
-    *pieces, axis, _starts = arguments
-    return np.concatenate(pieces, axis)
-
-
-def _piece_rule(i: int):
-    return lambda g, axis, starts: g[(slice(None),) * axis + (slice(starts[i], starts[i + 1]),)]
-
-
-@numpy_names
-def cat(tensors, dim: int = 0) -> Tensor:
-    """Tensors joined along ``dim``; their other sizes agree.
-
-    Raises:
-        UsageError: for no tensors at all.
-        ShapeError: if their other sizes differ.
-    """
-    if isinstance(tensors, (Tensor, np.ndarray)):
-        raise DTypeError("cat takes a list or tuple of tensors: got a single tensor")
-    tensors = [t for t in tensors if raw(t).shape != (0,)] or list(tensors)[:1]  # PyTorch lets an empty vector join anything
-    if not tensors:
-        raise UsageError("cat needs at least one tensor: got none")
-    shapes = [raw(t).shape for t in tensors]
-    if any(len(s) == 0 for s in shapes):
-        raise ShapeError("cat needs tensors with dimensions: got one without; use stack")
-    axis = axis_of(dim, len(shapes[0]))
-    if len({len(s) for s in shapes}) > 1 or len({(*s[:axis], *s[axis + 1 :]) for s in shapes}) > 1:
-        raise ShapeError(f"cat needs sizes that agree except in dim {dim}: got {', '.join(map(str, shapes))}")
-    dtype = functools.reduce(promote_types, (raw(t).dtype for t in tensors))
-    tensors = [_as(t, dtype) for t in tensors]
-    starts = (0, *itertools.accumulate(shape[axis] for shape in shapes))
-    return _joined(len(tensors))(*tensors, axis, starts)
-
-
-def _as(t, dtype):
-    if raw(t).dtype == dtype:
-        return t
-    return t.to(dtype) if isinstance(t, Tensor) else np.asarray(t, dtype)
-
-
-concat = concatenate = cat
-
-
-@numpy_names
-def stack(tensors, dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension.
-
-    Raises:
-        ShapeError: if their shapes differ.
-    """
-    tensors = list(tensors)
-    shapes = {raw(t).shape for t in tensors}
-    if len(shapes) != 1:
-        got = ", ".join(map(str, shapes)) if shapes else "no tensors"
-        raise ShapeError(f"stack needs tensors of one shape: got {got}")
-    return cat([unsqueeze(t, dim) for t in tensors], axis_of(dim, len(shapes.pop()) + 1))
-
-
-@numpy_names
-def split(tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views along ``dim`` of a given size each (the last may be smaller), or of the sizes listed.
-
-    Raises:
-        ShapeError: if the sizes listed do not add up to the size of ``dim``, or there is no dimension to split.
-    """
-    axis, length = _to_part(tensor, dim, "split")
-    try:
-        size = operator.index(split_size_or_sections)
-    except TypeError:
-        parts = sizes((tuple(split_size_or_sections),))
-    else:
-        if size < 0 or (size == 0 and length):
-            raise UsageError(f"split needs a positive size: got {size}")
-        parts = tuple(min(size, length - i) for i in range(0, length, size)) if length else (0,)
-    if sum(parts) != length or any(n < 0 for n in parts):
-        raise ShapeError(f"split sections add up to the size {length} of dim {dim}: got {parts}")
-    starts = (0, *itertools.accumulate(parts))
-    tensor = tensor if isinstance(tensor, Tensor) else wrap(np.asarray(tensor))
-    return tuple(tensor[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(starts))
-
-
-def _to_part(input, dim: int, name: str) -> tuple[int, int]:
-    """The axis to part a tensor along, and its length."""
-    shape = raw(input).shape
-    axis = axis_of(dim, len(shape))
-    if not shape:
-        raise DimensionError(f"{name} needs a tensor with dimensions: this one has none")
-    return axis, shape[axis]
-
-
-@numpy_names
-def chunk(input, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
-    if chunks <= 0:
-        raise UsageError(f"chunk needs a positive number of chunks: got {chunks}")
-    _, length = _to_part(input, dim, "chunk")
-    return split(input, -(-length // chunks), dim) if length else split(input, [0] * chunks, dim)
-
-
-@numpy_names
-def unbind(input, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that dimension."""
-    axis, length = _to_part(input, dim, "unbind")
-    return tuple(input[(slice(None),) * axis + (i,)] for i in range(length))
-
-
-@numpy_names
-def narrow(input, dim: int, start: int, length: int) -> Tensor:
-    """The ``length`` slices along ``dim`` from ``start`` on, as a view.
-
-    Raises:
-        DimensionError: if they do not all exist.
-    """
-    axis, size = _to_part(input, dim, "narrow")
-    first = start + size if start < 0 else start
-    if length < 0 or not 0 <= first <= size - length:
-        raise DimensionError(f"narrow needs start and length within dim {dim} of size {size}: got {start} and {length}")
-    return input[(slice(None),) * axis + (slice(first, first + length),)]

@@ -78,7 +78,7 @@ class Trainer:
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.batches, self.run, self.validate, self.schedule = batches, run, validate, schedule
         self.step = self.epoch = self.batch = 0
-        self.best: float | None = None
+        self.best: list[float] | None = None  # what the best checkpoint was measured at, higher is better
         self.since_best = 0
         self.validated_at = 0
         self.tokens = 0
@@ -222,8 +222,10 @@ class Trainer:
         """Keep the best checkpoint, and stop on a plateau or when the result is good enough."""
         name = self.schedule.metric
         value = metrics[name]
-        if self.best is None or (value < self.best if name == "valid_loss" else value > self.best):
-            self.best, self.since_best = value, 0
+        # Higher is better; of equal ones, such as two exact matches of 100 %, the lower loss.
+        mark = [-value if name == "valid_loss" else value, -metrics["valid_loss"]]
+        if self.best is None or mark > self.best:
+            self.best, self.since_best = mark, 0
             self.save("best")
         else:
             self.since_best += 1

@@ -144,7 +144,7 @@ class RunDirectory:
         if keep < 0:
             raise UsageError(f"keep counts checkpoints, 0 or more: got {keep}")
         paths = self.checkpoints()
-        for path in paths[: len(paths) - keep]:
+        for path in paths[: max(len(paths) - keep, 0)]:
             path.unlink(missing_ok=True)
 
     # What happened: log, metrics, samples, curves

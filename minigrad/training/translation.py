@@ -13,7 +13,7 @@ from ..autograd import no_grad
 from ..data import ParallelText, Skipped, TextPairs, TokenBatches, Tokenizer, builtin_task, pad, read_pairs, train_tokenizer
 from ..data.vocabulary import EOS
 from ..decoding import Hypothesis, beam_search, greedy
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, DataError, UsageError
 from . import checkpoint
 from .loop import load_weights
 from .metrics import bleu, chrf, exact_match, perplexity
@@ -61,16 +61,23 @@ def make_tokenizer(options: dict[str, Any], pairs: TextPairs) -> Tokenizer:
 
 
 def hold_out(pairs: TextPairs, count: int, seed: int) -> tuple[TextPairs, TextPairs]:
-    """Training and validation text from one text: ``count`` pairs drawn at random, with no source on both sides."""
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    held = {pairs.sources[i] for i in order[:count]}
-    inside = [i for i in range(len(pairs)) if pairs.sources[i] in held]
-    outside = [i for i in range(len(pairs)) if pairs.sources[i] not in held]
+    """Training and validation text from one text: the pairs of ``count`` sources drawn at random, and those of all others.
 
-    def part(indices: list[int]) -> TextPairs:
-        return TextPairs([pairs.sources[i] for i in indices], [pairs.targets[i] for i in indices], Skipped())
+    Raises:
+        DataError: if there are not more than ``count`` different sources.
+    """
+    sources = list(dict.fromkeys(pairs.sources))
+    if len(sources) <= count:
+        raise DataError(
+            f"{len(sources)} different source sentences are too few to hold {count} out for validation: give more text, or --valid"
+        )
+    held = {sources[i] for i in np.random.default_rng(seed).choice(len(sources), count, replace=False)}
 
-    return part(outside), part(inside)
+    def part(inside: bool) -> TextPairs:
+        kept = [(x, y) for x, y in pairs if (x in held) == inside]
+        return TextPairs([x for x, _ in kept], [y for _, y in kept], pairs.skipped if not inside else Skipped())
+
+    return part(False), part(True)
 
 
 # -- translating --------------------------------------------------------------------------------------------------------

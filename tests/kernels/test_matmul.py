@@ -36,6 +36,11 @@ def integers(shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).integers(-8, 9, shape).astype(dtype)
 
 
+def in_a_new_process(code, **environment):
+    command, environment = [sys.executable, "-c", code], {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+
+
 def check(a, b):
     expected = np.matmul(a.astype(np.int64), b.astype(np.int64))
     result = matmul(a, b)
@@ -156,7 +161,9 @@ def test_operands_may_be_read_only_and_unaligned():
     np.testing.assert_array_equal(matmul(a, unaligned), np.matmul(a, b))
 
 
-@pytest.mark.parametrize("left, right", [((0, 4), (4, 5)), ((3, 0), (0, 5)), ((3, 4), (4, 0)), ((0, 3, 4), (4, 5)), ((2, 3, 0), (2, 0, 5))])
+@pytest.mark.parametrize(
+    "left, right", [((0, 4), (4, 5)), ((3, 0), (0, 5)), ((3, 4), (4, 0)), ((0, 3, 4), (4, 5)), ((2, 3, 0), (2, 0, 5))]
+)
 @pytest.mark.parametrize("mode", ["numba", "auto"])
 def test_empty_operands(left, right, mode):
     module._use(mode)
@@ -171,14 +178,15 @@ def test_nan_and_infinity_stay_in_their_row_and_column(depth):
     a, b = integers((30, depth), 1), integers((depth, 50), 2)
     a[3, 5], a[7, 1], b[2, 11], b[0, 20] = np.nan, np.inf, -np.inf, np.nan
     with np.errstate(invalid="ignore"):
-        expected = np.matmul(a, b)
-    np.testing.assert_array_equal(matmul(a, b), expected)
+        expected, result = np.matmul(a, b), matmul(a, b)
+    np.testing.assert_array_equal(result, expected)
     assert np.isnan(expected[3]).all() and not np.isnan(expected[4, 0])
 
 
 def test_zero_times_infinity_is_nan():
     a, b = np.zeros((20, 20), np.float32), np.full((20, 20), np.inf, np.float32)
-    assert np.isnan(matmul(a, b)).all()
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(matmul(a, b)).all()
 
 
 class TestOut:
@@ -218,7 +226,7 @@ class TestOut:
         np.testing.assert_array_equal(matmul(a, b, out), np.matmul(a, b))
 
     def test_of_another_shape_is_refused(self):
-        with pytest.raises(ValueError, match="out"):
+        with pytest.raises(ValueError, match="mismatch"):
             matmul(integers((20, 30)), integers((30, 40)), np.empty((20, 41), np.float32))
 
     def test_read_only_is_refused(self):
@@ -244,7 +252,8 @@ def test_shapes_that_do_not_fit_are_refused(left, right, mode):
 
 
 @pytest.mark.parametrize(
-    "a, b", [(np.int64, np.int64), (np.float16, np.float16), (np.complex64, np.complex64), (np.float32, np.float64), (bool, bool)]
+    "a, b",
+    [(np.int64, np.int64), (np.float16, np.float16), (np.complex64, np.complex64), (np.float32, np.float64), (bool, bool)],
 )
 def test_other_dtypes_follow_numpy(a, b):
     x, y = integers((20, 30), 1).astype(a), integers((30, 40), 2).astype(b)
@@ -330,7 +339,9 @@ class TestChoice:
     def test_the_environment_overrides(self):
         code = "from minigrad.kernels import matmul; print(matmul._mode)"
         environment = {**os.environ, "MINIGRAD_MATMUL": "blas"}
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "blas"
 
 
@@ -343,5 +354,4 @@ def test_the_next_process_finds_the_compiled_kernel():
         kernel = matmul._kernel(np.dtype(np.float32))
         print(kernel._part.cache_hits, *(sum(f.stats.cache_misses.values()) for f in (kernel._describe, kernel._launch)))
     """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "0", "0"]
+    assert in_a_new_process(code) == ["1", "0", "0"]

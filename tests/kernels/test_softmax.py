@@ -105,7 +105,18 @@ def masked_reference(scores, mask, scale, causal):
     return e / np.where(total == 0, 1, total)
 
 
-MASK_SHAPES = [None, (3, 1, 1, 7), (1, 1, 6, 7), (3, 1, 6, 7), (3, 2, 6, 7), (1, 2, 1, 7), (6, 7), (7,), (3, 1, 6, 1), (1, 1, 1, 1)]
+MASK_SHAPES = [
+    None,
+    (3, 1, 1, 7),
+    (1, 1, 6, 7),
+    (3, 1, 6, 7),
+    (3, 2, 6, 7),
+    (1, 2, 1, 7),
+    (6, 7),
+    (7,),
+    (3, 1, 6, 1),
+    (1, 1, 1, 1),
+]
 
 
 @pytest.mark.parametrize("causal", [False, True])

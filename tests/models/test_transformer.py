@@ -328,7 +328,7 @@ def test_sides_of_different_length(tmp_path, capsys):
 
 
 def test_a_very_long_line_is_skipped_and_counted(tmp_path, capsys):
-    lines = ["a b c d"] * 30 + ["a " * 100_000]
+    lines = [f"a{i} b c d" for i in range(30)] + ["a " * 100_000]
     (tmp_path / "x").write_text("\n".join(lines) + "\n")
     files = [str(tmp_path / "x")] * 2
     assert JOB.main(["train", "--train", *files, "--tokens", "words", "--out", str(tmp_path / "run"), *SMALL, "--steps", "2", "--average", "1"]) == 0
@@ -336,7 +336,7 @@ def test_a_very_long_line_is_skipped_and_counted(tmp_path, capsys):
 
 
 def test_a_vocabulary_of_one_word(tmp_path, capsys):
-    (tmp_path / "x").write_text("a\n" * 30)
+    (tmp_path / "x").write_text("".join("a " * n + "a\n" for n in range(30)))
     status = JOB.main(["train", "--train", str(tmp_path / "x"), str(tmp_path / "x"), "--tokens", "words", "--out", str(tmp_path / "run"), *SMALL])
     assert status == 1
     assert "vocabulary" in one_sentence(capsys)
@@ -383,7 +383,7 @@ def test_a_truncated_checkpoint(trained, tmp_path, capsys):
 def test_a_checkpoint_of_another_version(trained, tmp_path, capsys):
     run = damaged(trained, tmp_path, lambda content: content.replace(b"minigrad.checkpoint/1", b"minigrad.checkpoint/9"))
     assert JOB.main(["test", "--run", str(run)]) == 1
-    assert "checkpoint/9" in one_sentence(capsys)
+    assert "version 9" in one_sentence(capsys)
 
 
 def test_a_checkpoint_of_another_shape(trained, tmp_path, capsys):

@@ -8,7 +8,7 @@ import minigrad.nn.functional as F
 from minigrad.errors import DimensionError, DTypeError, ShapeError, UsageError
 from minigrad.gradcheck import gradcheck, gradgradcheck
 
-TOLERANCE = {"float32": dict(rtol=1e-5, atol=2e-6), "float64": dict(rtol=1e-11, atol=1e-13)}
+TOLERANCE = {"float32": {"rtol": 1e-5, "atol": 2e-6}, "float64": {"rtol": 1e-11, "atol": 1e-13}}
 
 ACTIVATIONS = [
     ("relu", {}),
@@ -325,3 +325,22 @@ def test_pad_works_on_integers_and_never_shares_memory():
     same = F.pad(x, (0, 0))
     assert same.tolist() == [1, 2]
     assert not np.shares_memory(same.numpy(), x.numpy())
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_small_and_large_inputs_take_different_roads_to_the_same_place(name, dtype):
+    """Small tensors are left to NumPy and large ones go to a kernel, except in float16, for which there is none."""
+    values = np.linspace(-9, 9, 5000).astype(dtype)
+    values[:3] = np.nan, np.inf, -np.inf
+    large = mg.tensor(values, requires_grad=True)
+    small = [mg.tensor(part, requires_grad=True) for part in np.array_split(values, 5)]
+    out, parts = getattr(F, name)(large), [getattr(F, name)(part) for part in small]
+    tolerance = {"float16": 2e-3, "float32": 3e-7, "float64": 1e-15}[dtype]
+    np.testing.assert_allclose(out.numpy(), np.concatenate([p.numpy() for p in parts]), rtol=tolerance)
+    out.sum().backward()
+    for part in parts:
+        part.sum().backward()
+    np.testing.assert_allclose(
+        large.grad.numpy(), np.concatenate([p.grad.numpy() for p in small]), rtol=tolerance, atol=tolerance
+    )

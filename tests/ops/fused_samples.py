@@ -23,6 +23,16 @@ SAMPLES = {
         lambda normal: (normal(3, 5), 1),
         lambda normal: (normal(3, 4, 2), 0),
     ],
+    "relu": [
+        lambda normal: (normal(4, 5),),
+        lambda normal: (normal(65, 64),),
+    ],
+    "softplus": [
+        lambda normal: (3 * normal(4, 5), 1.0, 20.0),
+        lambda normal: (3 * normal(4, 5), 2.0, 1.0),
+    ],
+    "logsigmoid": [lambda normal: (3 * normal(4, 5),)],
+    "silu": [lambda normal: (3 * normal(4, 5),)],
     "gelu": [
         lambda normal: (3 * normal(4, 5), False),
         lambda normal: (3 * normal(4, 5), True),
@@ -70,5 +80,11 @@ SAMPLES = {
         lambda normal: _attention(normal, BLOCKED, p=0.3),
         lambda normal: _attention(normal, normal(4, 3), causal=True, lead=(2,)),
         lambda normal: _attention(normal, None, causal=True, lead=()),
+    ],
+    "attention_of_heads": [
+        lambda normal: (normal(2, 3, 18), None, 2, True, KEYS, True, 0.6, 0.0, 7),
+        lambda normal: (normal(3, 2, 18), None, 3, False, None, False, 0.6, 0.3, 7),
+        lambda normal: (normal(2, 4, 6), normal(2, 3, 12), 2, True, BLOCKED, False, 0.6, 0.0, 7),
+        lambda normal: (normal(4, 1, 6), normal(3, 1, 12), 1, False, normal(4, 3), True, 0.6, 0.0, 7),
     ],
 }

@@ -13,8 +13,9 @@ FUSED = {name: p for name, p in mg.REGISTRY.items() if isinstance(p, Fused) and 
 CASES = [
     pytest.param(FUSED[name], sample, id=f"{name}-{i}") for name in FUSED for i, sample in enumerate(SAMPLES.get(name, ()))
 ]
-DIFFERENTIABLE = [case for case in CASES if case.id not in ("embedding-1", "embedding-2")]  # a padding row's gradient is 0
-TOLERANCE = {"float32": dict(rtol=2e-4, atol=2e-5), "float64": dict(rtol=1e-9, atol=1e-11)}
+# Finite differences neither suit the row of padding, whose gradient is 0 by decree, nor thousands of inputs.
+DIFFERENTIABLE = [case for case in CASES if case.id not in ("embedding-1", "embedding-2", "relu-1")]
+TOLERANCE = {"float32": {"rtol": 2e-4, "atol": 2e-5}, "float64": {"rtol": 1e-9, "atol": 1e-11}}
 
 
 def arguments(operation, sample, dtype, spoil=()):
@@ -75,7 +76,7 @@ def test_finite_differences_confirm_its_gradients(operation, sample):
     assert gradcheck(with_inputs(operation, args), inputs)
 
 
-@pytest.mark.parametrize("operation, sample", CASES)
+@pytest.mark.parametrize("operation, sample", DIFFERENTIABLE)
 def test_finite_differences_confirm_its_second_derivatives(operation, sample):
     args, inputs = arguments(operation, sample, "float64")
     assert gradgradcheck(with_inputs(operation, args), inputs)

@@ -104,8 +104,9 @@ def test_checkpoints_are_listed_in_order_and_pruned(run):
     assert [path.name for path in run.checkpoints()] == [f"step-{n:08d}.safetensors" for n in (10, 800, 9000)]
     run.prune(keep=2)
     assert [path.name for path in run.checkpoints()] == ["step-00000800.safetensors", "step-00009000.safetensors"]
-    run.prune(keep=5)
-    assert len(run.checkpoints()) == 2
+    for enough in (3, 5):
+        run.prune(keep=enough)
+        assert len(run.checkpoints()) == 2
     run.prune(keep=0)
     assert run.checkpoints() == []
     assert run.checkpoint("best").exists() and run.checkpoint("last").exists()

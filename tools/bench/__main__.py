@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import machine, picture, report
-from .groups import GROUPS, contests
+from .groups import GROUPS, contests, participants
 from .measure import OURS, Libraries, Result, measure
 
 
@@ -38,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(group: str, libraries: Libraries, turns: int, results: list[Result]) -> None:
     """Measure a group and print its table, adding to ``results`` as it goes."""
-    peers = [name for name in libraries if name != OURS]
-    print(report.heading(group, GROUPS[group], peers), flush=True)
+    present = participants(group, libraries)
+    peers = [name for name in present if name != OURS]
+    print(report.heading(group, GROUPS[group].description, peers), flush=True)
     first = len(results)
-    for contest in contests(group, libraries):
+    for contest in contests(group, present):
         results.append(measure(group, contest, turns))
         print(report.line(results[-1], peers), flush=True)
     if last_line := report.summary(results[first:], peers):
@@ -49,7 +50,7 @@ def _run(group: str, libraries: Libraries, turns: int, results: list[Result]) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    groups = "\n".join(f"  {name:9} {text}" for name, text in GROUPS.items())
+    groups = "\n".join(f"  {name:9} {group.description}" for name, group in GROUPS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
         description=f"Measure minigrad next to NumPy and PyTorch.\n\ngroups:\n{groups}",

@@ -27,7 +27,7 @@ class Contest:
     Attributes:
         name: what is done, as the table shows it.
         sides: by library, one repetition of the work; ``OURS`` is among them.
-        amount, unit: how much one repetition does, for the rate, such as 1,000 "operation".
+        amount, unit: how much one repetition does, for the rate, such as 1,000 "operations".
         once: a repetition changes what the next one finds (a cold start does): run it once, with no rehearsal.
     """
 

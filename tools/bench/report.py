@@ -1,11 +1,12 @@
 """Results as lines of a table and as JSON."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 from .measure import BLOCK, OURS, PAUSE, Result, geometric_mean
 
-_NAME, _TIME, _RATE, _RATIO = 40, 11, 20, 20  # columns of characters
+_NAME, _TIME, _RATE, _RATIO = 40, 11, 22, 20  # columns of characters
 
 
 def heading(group: str, description: str, peers: Sequence[str]) -> str:
@@ -46,15 +47,12 @@ def duration(seconds: float) -> str:
 
 def rate(result: Result) -> str:
     """How much minigrad does in a second, as ``312 GFLOP/s``; empty where the contest has no amount."""
-    if not result.amount:
-        return ""
-    value = result.amount / result.time(OURS)
-    factor, prefix = next(((f, p) for f, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= f), (1, ""))
-    return f"{_three_digits(value / factor)} {prefix}{result.unit}/s"
+    return f"{_three_digits(result.amount / result.time(OURS))} {result.unit}/s" if result.amount else ""
 
 
 def _three_digits(value: float) -> str:
-    return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f}"
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
 
 
 def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:

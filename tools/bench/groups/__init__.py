@@ -5,18 +5,32 @@ A library is ready when its module is imported, so a group may hand the same sou
 
 import importlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from tools.bench.measure import Contest, Libraries
+from tools.bench.measure import OURS, Contest, Libraries
+
+
+class Group(NamedTuple):
+    """What a group measures, and which libraries can do the same."""
+
+    description: str
+    peers: tuple[str, ...]
+
 
 GROUPS = {
-    "tape": "what recording and backpropagation cost besides arithmetic",
-    "matmul": "the matrix product, on plain arrays",
-    "kernels": "the other kernels, forward and backward",
-    "train": "a training step of a Transformer",
-    "startup": "import, and the first training step of the default job",
+    "tape": Group("what recording and backpropagation cost besides arithmetic", ("torch",)),
+    "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch")),
+    "kernels": Group("the other kernels, forward and backward", ("torch",)),
+    "train": Group("a training step of a Transformer", ("torch",)),
+    "startup": Group("import, and the first training step of the default job", ("numpy", "torch")),
 }
 
 
+def participants(group: str, libraries: Libraries) -> Libraries:
+    """Minigrad, and those of ``libraries`` that can do what the group measures."""
+    return {name: library for name, library in libraries.items() if name == OURS or name in GROUPS[group].peers}
+
+
 def contests(group: str, libraries: Libraries) -> Iterator[Contest]:
-    """The contests of a group in :data:`GROUPS`."""
+    """The contests of a group among ``libraries``, its participants."""
     return importlib.import_module(f"{__name__}.{group}").contests(libraries)

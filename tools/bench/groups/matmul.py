@@ -39,5 +39,5 @@ def contests(libraries: Libraries) -> Iterator[Contest]:
             if transposed
             else draw(right, dtype=np.float32)
         )
-        operations = 2.0 * a.size * right[-1]  # a multiplication and an addition for each element of A and column of B
-        yield Contest(label, {name: product(name, library, a, b) for name, library in libraries.items()}, operations, "FLOP")
+        work = 2e-9 * a.size * right[-1]  # a multiplication and an addition for each element of A and column of B
+        yield Contest(label, {name: product(name, library, a, b) for name, library in libraries.items()}, work, "GFLOP")

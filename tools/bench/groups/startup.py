@@ -15,7 +15,7 @@ from tools.bench.measure import OURS, Contest, Libraries, Work
 _CHECKOUT = Path(__file__).parents[3]
 
 # The default job as the command line runs it, which leaves without a word after its first update.
-_FIRST_STEP = """
+FIRST_STEP = """
 import os, sys
 from models.transformer import JOB
 from minigrad.training.loop import Trainer
@@ -47,7 +47,7 @@ def _first_step(cache: str | None) -> Work:
 
     def work():
         with tempfile.TemporaryDirectory() as scratch:
-            run_python(_FIRST_STEP, f"{scratch}/run", cache=cache or f"{scratch}/cache")
+            run_python(FIRST_STEP, f"{scratch}/run", cache=cache or f"{scratch}/cache")
 
     return work
 

@@ -117,4 +117,4 @@ def contests(libraries: Libraries) -> Iterator[Contest]:
             sides = {OURS: our_step(PRESETS[name], batch)}
             if "torch" in libraries:
                 sides["torch"] = torch_step(libraries["torch"], PRESETS[name], batch)
-            yield Contest(f"{name}, sentences of {length}", sides, batch.target_tokens, "token")
+            yield Contest(f"{name}, sentences of {length}", sides, batch.target_tokens, "tokens")

@@ -1,0 +1,237 @@
+"""The benchmark: its method, on works that cost nothing, and that both sides of a contest do the same. No speed is tested."""
+
+import json
+import os
+import sys
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tools.bench import __main__ as command
+from tools.bench import groups, machine, picture, report
+from tools.bench.measure import Contest, Result, geometric_mean, measure
+
+RESULT = Result("tape", "a & b", 1000, "operations", {"minigrad": [0.002, 0.001, 0.004], "torch": [0.004, 0.003, 0.002]})
+ALONE = Result("startup", "cold", 0, "", {"minigrad": [12.3]})
+
+
+def recorder(name: str, calls: list):
+    return lambda: calls.append(name)
+
+
+# -- the method ---------------------------------------------------------------------------------------------------------
+
+
+def test_sides_take_turns_and_each_goes_first_in_its_turn():
+    calls = []
+    contest = Contest("x", {name: recorder(name, calls) for name in ("minigrad", "torch")})
+    result = measure("tape", contest, turns=2, pause=0, block=0)
+    assert calls == ["minigrad"] * 2 + ["torch"] * 2 + ["minigrad", "torch", "torch", "minigrad"]  # rehearsals, then turns
+    assert {name: len(seconds) for name, seconds in result.seconds.items()} == {"minigrad": 2, "torch": 2}
+
+
+def test_a_block_repeats_short_work():
+    calls = []
+    measure("tape", Contest("x", {"minigrad": recorder("minigrad", calls)}), turns=1, pause=0, block=0.001)
+    assert len(calls) > 10
+
+
+def test_a_cold_start_is_run_once_without_rehearsal():
+    calls = []
+    result = measure("startup", Contest("x", {"minigrad": recorder("minigrad", calls)}, once=True), turns=5, pause=0)
+    assert calls == ["minigrad"]
+    assert len(result.seconds["minigrad"]) == 1
+
+
+def test_ratios_are_taken_within_a_turn():
+    assert RESULT.ratios("torch") == pytest.approx([2, 3, 0.5])
+    assert RESULT.ratio("torch") == pytest.approx(2)
+    assert RESULT.time("minigrad") == 0.002
+    assert geometric_mean([2, 0.5]) == pytest.approx(1)
+
+
+# -- the report ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(12.345, "12.3 s"), (0.00217, "2.17 ms"), (0.5, "500 ms"), (4.2e-7, "0.420 us"), (1e-6, "1.00 us"), (123.4, "123 s")],
+)
+def test_durations_have_three_digits(seconds, text):
+    assert report.duration(seconds) == text
+
+
+def test_a_line_holds_times_rate_and_ratio():
+    line = report.line(RESULT, ["torch"])
+    for part in ("a & b", "2.00 ms", "500,000 operations/s", "3.00 ms", "2.00 (0.50-3.00)"):
+        assert part in line
+    assert report.line(ALONE, ["torch"]).split() == ["cold", "12.3", "s"]
+
+
+def test_summary_is_the_geometric_mean_and_empty_for_one_contest():
+    assert report.summary([RESULT, RESULT], ["torch"]).endswith(" 2.00")
+    assert report.summary([RESULT, ALONE], ["torch"]) == report.summary([ALONE, ALONE], []) == ""
+
+
+def test_json_keeps_every_turn():
+    content = json.loads(report.as_json([RESULT, ALONE], {"CPU": "fast"}))
+    assert content["machine"] == {"CPU": "fast"}
+    assert content["results"][0]["seconds"] == RESULT.seconds
+    assert [r["median_ratio"] for r in content["results"]] == [pytest.approx({"torch": 2}), {}]
+
+
+def test_picture_has_a_bar_for_each_ratio_and_is_well_formed():
+    root = ET.fromstring(picture.draw([RESULT, ALONE, RESULT], "some < machine"))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("2.00") == texts.count("a & b") == 2
+    assert "cold" not in texts
+    assert "some < machine" in texts
+    ET.fromstring(picture.draw([], "nothing measured"))
+
+
+# -- the command line ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """One contest of works that do nothing, and no change of this process's threads."""
+    monkeypatch.setattr(command, "contests", lambda group, libraries: iter([Contest("nothing", dict.fromkeys(libraries, int))]))
+    monkeypatch.setattr(command, "measure", lambda group, contest, turns: measure(group, contest, turns, pause=0, block=0))
+    monkeypatch.setattr(machine, "announce_threads", lambda threads: None)
+
+
+def test_main_writes_table_json_and_picture(quick, tmp_path, capsys):
+    status = command.main(
+        ["matmul", "--peers", "numpy", "--turns", "2", "--json", f"{tmp_path}/r.json", "--picture", f"{tmp_path}/p.svg"]
+    )
+    assert status == 0
+    out = capsys.readouterr().out
+    for part in ("CPU", "threads", f"numpy {np.__version__}", f"minigrad {mg.__version__}", "matmul:", "nothing"):
+        assert part in out
+    assert len(json.loads((tmp_path / "r.json").read_text())["results"][0]["seconds"]["numpy"]) == 2
+    assert (tmp_path / "p.svg").read_text().startswith("<svg")
+
+
+def test_a_missing_peer_is_said_and_done_without(quick, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert command.main(["tape", "--turns", "1", "--peers", "torch"]) == 0
+    out = capsys.readouterr().out
+    assert "torch is not installed: measuring without it (pip install -e '.[bench]' brings it)" in out
+    assert "ratio" not in out
+
+
+def test_interruption_keeps_what_was_measured(quick, monkeypatch, tmp_path):
+    def interrupted(group, libraries):
+        yield Contest("nothing", {"minigrad": int})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "contests", interrupted)
+    assert command.main(["tape", "--peers", "", "--json", f"{tmp_path}/r.json"]) == 130
+    assert len(json.loads((tmp_path / "r.json").read_text())["results"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["speed"], "the groups are tape, matmul"),
+        (["--peers", "jax"], "the peers are numpy and torch: got 'jax'"),
+        (["--turns", "0"], "must be a number from 1: got '0'"),
+        (["--json", "no/such/directory/r.json"], "must be a file in an existing directory"),
+    ],
+)
+def test_bad_options_are_one_sentence(arguments, says, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command.main(arguments)
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_threads_are_announced_to_every_library(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    machine.announce_threads(3)
+    assert set(os.environ.values()) == {"3"}
+    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"} <= set(os.environ)
+
+
+# -- the groups ---------------------------------------------------------------------------------------------------------
+
+
+def test_participants_are_minigrad_and_those_that_can():
+    libraries = dict.fromkeys(("minigrad", "numpy", "torch"), SimpleNamespace())
+    assert list(groups.participants("tape", libraries)) == ["minigrad", "torch"]
+    assert list(groups.participants("matmul", libraries)) == ["minigrad", "numpy", "torch"]
+
+
+def taped_libraries():
+    torch = pytest.importorskip("torch")
+    return {"minigrad": mg, "torch": torch}
+
+
+def test_chains_give_ordinary_gradients():
+    from tools.bench.groups import tape
+
+    seen = []
+
+    def watched(*args, **kwargs):
+        made = mg.tensor(*args, **kwargs)
+        made.register_hook(lambda g: seen.append(np.array(g.data)))
+        return made
+
+    library = SimpleNamespace(tensor=watched)
+    tape.scalar_chain(library, 400)()
+    tape.matrix_chain(library, 5, 4)()
+    assert 1 < seen[0] < 2
+    assert all(np.isfinite(g).all() for g in seen)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_products_agree(name):
+    from tools.bench.groups import matmul
+
+    library = pytest.importorskip(name)
+    a, b = np.random.default_rng(0).standard_normal((2, 3, 8, 8), dtype=np.float32)
+    ours, theirs = matmul.product("minigrad", mg, a, b)(), matmul.product(name, library, a, b)()
+    np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("function", ["softmax", "layer_norm", "gelu", "dropout"])
+def test_kernels_run_on_both_libraries(function):
+    from tools.bench.groups import kernels
+
+    for library in taped_libraries().values():
+        kernels.forward_backward(library, function)()
+
+
+def test_both_transformers_compute_the_same_loss():
+    from models.transformer import Transformer
+    from tools.bench.groups import train
+
+    torch = pytest.importorskip("torch")
+    sizes = {"dim": 16, "ffn": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
+    batch = train.random_batch(16, tokens=64, vocabulary=50)
+    ours = Transformer(50, label_smoothing=train.SMOOTHING, **sizes).eval()
+    theirs = train.torch_transformer(torch, 50, **sizes).eval()
+    theirs.load_state_dict({name: torch.from_numpy(np.array(value.data)) for name, value in ours.state_dict().items()})
+    loss = theirs.loss(*(torch.from_numpy(side) for side in (batch.source, batch.target_input, batch.target)))
+    assert ours.loss(batch)[0].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+
+
+def test_startup_runs_a_new_process_with_its_own_cache(tmp_path):
+    from tools.bench.groups import startup
+
+    program = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['NUMBA_CACHE_DIR'])"
+    startup.run_python(program, f"{tmp_path}/out", cache="somewhere")
+    assert (tmp_path / "out").read_text() == "somewhere"
+
+
+def test_startup_stops_the_default_job_after_its_first_update(tmp_path):
+    from tools.bench.groups import startup
+
+    stub = "from minigrad.training.loop import Trainer; Trainer.update = lambda *arguments: None\n"
+    startup.run_python(stub + startup.FIRST_STEP, f"{tmp_path}/run")  # raises where there was no update to stop after
+    assert (tmp_path / "run/config.json").exists()
+    assert not list((tmp_path / "run/checkpoints").glob("*"))

@@ -1,0 +1,158 @@
+"""The training loop, on a model small enough to know what must come out."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.errors import AnomalyError, CheckpointError
+from minigrad.training.loop import Schedule, Trainer
+from minigrad.training.rundir import RunDirectory
+
+
+class Rows:
+    """A batch of a linear regression; each row counts as one token."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+        self.target_tokens = len(x)
+
+
+class Batches:
+    """Five batches of different sizes an epoch."""
+
+    def __init__(self):
+        random = np.random.default_rng(0)
+        true = np.array([[1.0, -2.0, 3.0]], np.float32)
+        self.rows = []
+        for size in (4, 1, 3, 8, 2):
+            x = random.normal(size=(size, 3)).astype(np.float32)
+            self.rows.append(Rows(x, x @ true.T))
+
+    def plan(self, epoch):
+        return np.random.default_rng(epoch).permutation(5)
+
+    def epoch(self, epoch, start=0):
+        return (self.rows[i] for i in self.plan(epoch)[start:])
+
+
+class Regression(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def loss(self, batch):
+        return nn.functional.mse_loss(self.linear(mg.tensor(batch.x)), mg.tensor(batch.y), reduction="sum"), len(batch.x)
+
+
+@pytest.fixture
+def new_trainer(tmp_path):
+    count = 0
+
+    def make(schedule, losses=None, lr=0.05):
+        nonlocal count
+        count += 1
+        mg.manual_seed(1)
+        model = Regression()
+        adam = optim.Adam(model.parameters(), lr=lr)
+        run = RunDirectory.create(tmp_path / f"run{count}")
+        values = iter(losses or [])
+
+        def validate():
+            return {"valid_loss": next(values, 1.0), "exact_match": float(count)}, [("a", "b", "c")]
+
+        return Trainer(model, adam, optim.lr_scheduler.StepLR(adam, 1000), Batches(), run, validate, schedule)
+
+    return make
+
+
+def weights(trainer):
+    return {name: np.array(p.numpy()) for name, p in trainer.model.named_parameters()}
+
+
+def same(a, b):
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns(new_trainer):
+    trainer = new_trainer(Schedule(steps=300, clip=0), lr=0.1)
+    trainer.fit()
+    assert np.allclose(weights(trainer)["linear.weight"], [[1, -2, 3]], atol=0.05)
+    assert trainer.step == 300 and trainer.epoch == 60 and trainer.batch == 0
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(new_trainer):
+    apart, joined = new_trainer(Schedule(steps=1, clip=0)), new_trainer(Schedule(steps=1, clip=0))
+    rows = Batches().rows
+    apart.update(rows)
+    joined.update([Rows(np.concatenate([r.x for r in rows]), np.concatenate([r.y for r in rows]))])
+    for name, value in weights(apart).items():
+        assert np.allclose(value, weights(joined)[name], atol=1e-6)
+
+
+def test_gradients_are_clipped(new_trainer):
+    trainer = new_trainer(Schedule(steps=1, clip=0.001))
+    _, norm, _ = trainer.update(Batches().rows[:1])
+    assert norm > 0.001
+    after = np.sqrt(sum((p.grad.numpy() ** 2).sum() for p in trainer.model.parameters()))
+    assert after == pytest.approx(0.001, rel=1e-3)
+
+
+@pytest.mark.parametrize("first", [1, 4, 5, 7])
+def test_resuming_gives_the_same_bits(new_trainer, first):
+    whole = new_trainer(Schedule(steps=12, accumulate=2))
+    whole.fit()
+    part = new_trainer(Schedule(steps=first, accumulate=2))
+    part.fit()
+    rest = new_trainer(Schedule(steps=12, accumulate=2))
+    rest.run = part.run
+    rest.resume()
+    assert rest.step == first
+    rest.fit()
+    assert same(weights(whole), weights(rest))
+    assert [line["step"] for line in rest.run.metrics()] == sorted(line["step"] for line in rest.run.metrics())
+
+
+def test_it_stops_when_nothing_improves(new_trainer):
+    trainer = new_trainer(Schedule(steps=1000, validate_every=2, patience=3), losses=[5, 4, 3, 3, 3.5, 3.2, 1])
+    trainer.fit()
+    assert trainer.step == 12  # six validations: the best is the third
+    trainer.model.load_state_dict(
+        {k.removeprefix("model."): mg.tensor(v) for k, v in load(trainer, "best").items() if k.startswith("model.")}
+    )
+
+
+def load(trainer, name):
+    from minigrad.training import checkpoint
+
+    return checkpoint.load(trainer.run.checkpoint(name))[0]
+
+
+def test_it_stops_when_the_result_is_good_enough(new_trainer):
+    trainer = new_trainer(Schedule(steps=1000, validate_every=2, metric="exact_match", enough=1.0))
+    trainer.fit()
+    assert trainer.step == 2
+
+
+def test_numbered_checkpoints_are_kept(new_trainer):
+    trainer = new_trainer(Schedule(steps=12, validate_every=2, keep=3))
+    trainer.fit()
+    assert [p.stem for p in trainer.run.checkpoints()] == ["step-00000008", "step-00000010", "step-00000012"]
+
+
+def test_an_infinite_loss_stops_before_the_parameters_change(new_trainer):
+    trainer = new_trainer(Schedule(steps=10))
+    trainer.fit()
+    before = weights(trainer)
+    rows = Rows(np.array([[1e30, 0, 0]], np.float32), np.zeros((1, 1), np.float32))
+    with pytest.raises(AnomalyError, match=r"step 11.*became infinite.*--lr"):
+        trainer.update([rows])
+    assert same(before, weights(trainer))
+
+
+def test_a_checkpoint_of_another_model_is_refused(new_trainer):
+    trainer = new_trainer(Schedule(steps=2))
+    trainer.fit()
+    trainer.model = nn.Linear(7, 7)
+    with pytest.raises(CheckpointError, match="does not fit this model"):
+        trainer.resume()
