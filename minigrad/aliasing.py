@@ -97,9 +97,15 @@ def _shown(array: np.ndarray) -> np.ndarray:
     return np.asarray(array.data)  # a memoryview
 
 
-_probe = np.zeros(1)
-_holder = _shown(_probe)
-UNSHARED = sys.getrefcount(_probe)  # what it says of an array that one local name and one other place hold
+def _unshared() -> int:
+    array = np.zeros(1)
+    elsewhere = [array]
+    count = sys.getrefcount(array)
+    del elsewhere
+    return count
+
+
+UNSHARED = _unshared()  # what sys.getrefcount says of an array that a local name and one other place hold
 
 
 def lend(tensor) -> np.ndarray:
@@ -166,7 +172,7 @@ def look(loan: Loan, time: int) -> None:
 # -- the tape's questions -----------------------------------------------------------------------------------------------
 
 
-def _look_at(node, values, time: int) -> None:
+def _look_at(values, time: int) -> None:
     for value in values:
         if isinstance(value, np.ndarray) and (loan := lent.get(id(owner(value)))) is not None:
             look(loan, time)
@@ -175,7 +181,7 @@ def _look_at(node, values, time: int) -> None:
 def on_record(node, args) -> None:
     """At recording time: refuse stale views, and look at the saved arrays that are lent."""
     if lent:
-        _look_at(node, _needed(node, True), node.seq)  # a change came before this node, which has seen it
+        _look_at(_needed(node), node.seq)  # a change came before this node, which has seen it
     if not recorded:
         return
     for a, edge in zip(args, node.edges):
@@ -190,16 +196,16 @@ def on_record(node, args) -> None:
                 )
 
 
-def _needed(node, on_tape: bool) -> list:
-    """What the backward pass of ``node`` reads; recording that pass takes the arguments of a fused operation besides."""
-    return [*node.saved, *((node.extra or {}).get("args", ()) if on_tape else ())]
+def _needed(node) -> list:
+    """What a backward pass reads of ``node``; one that is itself recorded takes the arguments of a fused operation besides."""
+    return [*node.saved, *(node.extra or {}).get("args", ())]
 
 
 def check_saved(node, on_tape: bool = False) -> None:
     """At backward time: raise if an array that ``node`` saved has changed since it was recorded."""
-    values = _needed(node, on_tape)
+    values = _needed(node) if on_tape else node.saved
     if lent:
-        _look_at(node, values, next(clock))
+        _look_at(values, next(clock))
     for k, value in enumerate(values):
         if isinstance(value, np.ndarray) and (entry := written.get(id(owner(value)))) and entry[0] > node.seq:
             names = node.plan.names

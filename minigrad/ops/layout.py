@@ -8,7 +8,6 @@ from ..errors import DTypeError
 from ..promotion import FLOAT32, FLOAT64
 from ..tensor import Tensor, wrap
 
-
 SMALL = 4096  # elements below which NumPy is as quick as a kernel, and spares small programs the loading of Numba
 
 

@@ -14,7 +14,6 @@ ARRAYS = {
     "m": rng.standard_normal((3, 4)).astype(np.float32),
     "v": rng.standard_normal(4).astype(np.float32),
     "s": np.array(3, np.float32),
-    "nothing": np.zeros(0, np.float32),
     "e": np.zeros((2, 0, 3), np.float32),
     "i": np.arange(6).reshape(2, 3),
     "b": np.array([[True, False, True], [False, True, True]]),
@@ -112,13 +111,8 @@ def test_raises_where_torch_does(expression):
 )
 def test_first_and_second_derivatives(function):
     x = mg.tensor(ARRAYS["d"], requires_grad=True)
-
-    def curved(x):  # a square makes the second derivative depend on x
-        results = function(x * x)
-        return results
-
-    assert mg.gradcheck(curved, x)
-    assert mg.gradgradcheck(curved, x)
+    assert mg.gradcheck(lambda x: function(x * x), x)  # a square makes the second derivative depend on x
+    assert mg.gradgradcheck(lambda x: function(x * x), x)
 
 
 shapes = st.lists(st.integers(0, 4), min_size=0, max_size=4).map(tuple)

@@ -51,7 +51,7 @@ def test_assignment_as_torch(index, shape):
     local = np.random.default_rng(0)
     values = local.standard_normal((2, 3, 4)).astype(np.float32)
     value = local.standard_normal(shape).astype(np.float32)
-    for ours, theirs in zip(_gradients(mg, values, index, value), _gradients(torch, values, index, value)):
+    for ours, theirs in zip(_gradients(mg, values, index, value), _gradients(torch(), values, index, value)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
         assert ours.shape == theirs.shape
 
@@ -62,7 +62,7 @@ def test_assignment_through_a_mask_as_torch(count):
     mask = values < 0
     value = np.arange(1.0, count + 1, dtype=np.float32)
     ours = _gradients(mg, values, mg.tensor(mask), value)
-    theirs = _gradients(torch, values, torch.tensor(mask), value)
+    theirs = _gradients(torch(), values, torch().tensor(mask), value)
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose(a, b)
 
