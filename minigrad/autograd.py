@@ -17,7 +17,7 @@ from . import aliasing
 from .errors import DTypeError, GraphError, ShapeError, UsageError
 from .gradmode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .hooks import RemovableHandle, add_hook
-from .primitive import Node, state
+from .primitive import Node, Part, state
 from .tensor import Tensor, wrap
 
 # -- the walk -----------------------------------------------------------------------------------------------------------
@@ -131,7 +131,12 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
                 ) from None
             if not fits:
                 gradient = fit(gradient, like, node, i)
-            if edge not in flowing:
+            if gradient.__class__ is Part:
+                if edge not in owned:
+                    flowing[edge] = np.array(flowing[edge]) if edge in flowing else np.zeros(gradient.shape, gradient.dtype)
+                    owned.add(edge)
+                gradient.add_to(flowing[edge])
+            elif edge not in flowing:
                 flowing[edge] = gradient
             elif edge in owned:
                 flowing[edge] += gradient
@@ -162,7 +167,7 @@ def between(output: Tensor, places: list, g, create_graph: bool) -> list:
 
 
 def _observed(node, g, gradients):
-    gradients = list(gradients)
+    gradients = [(i, part.whole() if part.__class__ is Part else part) for i, part in gradients]
     for observer in state.observers:
         observer.on_backward(node, g, gradients)
     return gradients

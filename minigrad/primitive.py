@@ -90,6 +90,33 @@ class Node:
         return f"<{self.name}>"
 
 
+class Part:
+    """A gradient that is zero but in one place. A rule may return it where the whole array would be mostly zeros.
+
+    The tape adds it into the gradient that is there already, so that reading a sequence step by step costs no array of the
+    sequence's length for each step.
+
+    Args:
+        add_to: adds the gradient, in place, to an array of the argument's shape.
+        shape, dtype: those of the whole gradient.
+    """
+
+    __slots__ = ("add_to", "dtype", "shape")
+
+    def __init__(self, add_to, shape: tuple, dtype: np.dtype):
+        self.add_to, self.shape, self.dtype = add_to, shape, dtype
+
+    def whole(self) -> np.ndarray:
+        """The gradient as an array of its own."""
+        result = np.zeros(self.shape, self.dtype)
+        self.add_to(result)
+        return result
+
+    def astype(self, dtype) -> np.ndarray:
+        """The whole gradient in another dtype."""
+        return self.whole().astype(dtype)
+
+
 class Plan:
     """Which rules of a primitive run when a given set of its arguments requires gradients, and what these rules read.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
-from ..primitive import primitive
+from ..primitive import Part, primitive
 from ..tensor import Tensor, raw
 from .dims import axis_of, numpy_names
 
@@ -120,14 +120,19 @@ def chosen(x, index):
 def placed(g, index, shape):
     """Zeros of a given shape with ``g`` added in at ``index``, once for each time an element is named."""
     result = np.zeros(shape, g.dtype)
-    target, index = place(result, index)
-    if not may_repeat(index):
-        target[index] = g
-    elif isinstance(index, np.ndarray):
-        add_rows(target, index, g)
-    else:
-        np.add.at(target, index, g)
+    add_at(result, index, g)
     return result
+
+
+def add_at(array: np.ndarray, index, values) -> None:
+    """``array[index] += values``, once for each time that the plain index names an element."""
+    target, index = place(array, index)
+    if not may_repeat(index):
+        target[index] += values
+    elif isinstance(index, np.ndarray):
+        add_rows(target, index, values)
+    else:
+        np.add.at(target, index, values)
 
 
 def add_rows(table: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> None:
@@ -146,7 +151,13 @@ def add_rows(table: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> None:
     table.reshape(len(table), -1)[ranked[starts]] += np.add.reduceat(rows[order], starts, axis=0)
 
 
-chosen.vjp(x=lambda g, x_shape, index: placed.on(g, index, x_shape))
+def _choice_rule(g, x_shape, index):
+    if isinstance(g, Tensor):
+        return placed(g, index, x_shape)
+    return Part(lambda array: add_at(array, index, g), x_shape, g.dtype)
+
+
+chosen.vjp(x=_choice_rule)
 placed.vjp(g=lambda g, index: read(g, index))
 
 

@@ -18,10 +18,6 @@ from .reduction import sum as sum_
 from .shaping import permute, reshape, unsqueeze
 
 
-def _mT(x):
-    return np.swapaxes(x, -1, -2)
-
-
 def _left_rule(g, a_shape, b):
     if len(a_shape) == 1:  # (k) @ (..., k, m)
         if b.ndim == 1:
@@ -29,7 +25,7 @@ def _left_rule(g, a_shape, b):
         return matmul_.on(b, np.expand_dims(g, -1))[..., 0]
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
-    return matmul_.on(g, _mT(b))
+    return matmul_.on(g, b.swapaxes(-1, -2))
 
 
 def _right_rule(g, a, b_shape):
@@ -38,30 +34,53 @@ def _right_rule(g, a, b_shape):
             return g * a
         return np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if len(b_shape) == 1:  # (..., n, k) @ (k)
-        return matmul_.on(_mT(a), np.expand_dims(g, -1))[..., 0]
+        return matmul_.on(a.swapaxes(-1, -2), np.expand_dims(g, -1))[..., 0]
     if len(b_shape) == 2 and a.ndim > 2:  # one weight under many batches: one flat product instead of a batch to sum
         a, g = np.reshape(a, (-1, a.shape[-1])), np.reshape(g, (-1, g.shape[-1]))
-    return matmul_.on(_mT(a), g)
+    return matmul_.on(a.swapaxes(-1, -2), g)
 
 
 @primitive(r"A B", name="matmul")
 def matmul_(a, b):
     """The matrix product."""
+    try:
+        if a.dtype is b.dtype:
+            return kernels.matmul.matmul(a, b)
+    except (AttributeError, ValueError):
+        pass  # a number, or shapes that do not fit: the check says which
+    _check(a, b)
     return kernels.matmul.matmul(a, b)
 
 
 matmul_.vjp(a=_left_rule, b=_right_rule)
 
 
-def _pair(a, b, name: str):
-    """Both operands as tensors or arrays of one dtype; PyTorch does not mix dtypes here, and neither do we."""
-    x, y = raw(a), raw(b)
-    for v in (x, y):
-        if not isinstance(v, (np.ndarray, np.generic)):
-            raise DTypeError(f"{name} multiplies tensors: got {type(v).__name__}; use * for numbers")
-    if x.dtype != y.dtype:
-        raise DTypeError(f"{name} needs operands of one dtype: got {x.dtype} and {y.dtype}; convert one with .to()")
-    return x, y
+def _same_dtype(a, b, name: str) -> None:
+    """PyTorch does not mix dtypes in products, and neither do we."""
+    for x in (a, b):
+        if not isinstance(x, (np.ndarray, np.generic)):
+            raise DTypeError(f"{name} multiplies tensors: got {type(x).__name__}; use * for numbers")
+    if a.dtype != b.dtype:
+        raise DTypeError(f"{name} needs operands of one dtype: got {a.dtype} and {b.dtype}; convert one with .to()")
+
+
+def _check(a, b) -> None:
+    """Say in our words why a product is not possible, if it is not."""
+    _same_dtype(a, b, "matmul")
+    if not a.ndim or not b.ndim:
+        raise ShapeError(f"matmul needs operands with dimensions: got {a.shape} @ {b.shape}; use * for numbers")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        hint = ""
+        if a.ndim > 1 and b.ndim > 1:
+            if a.shape[-1] == b.shape[-1]:
+                hint = "; transpose the second operand with .mT"
+            elif a.shape[-2] == b.shape[-2]:
+                hint = "; transpose the first operand with .mT"
+        raise ShapeError(f"matmul needs (.., n, k) @ (.., k, m): got {a.shape} @ {b.shape}{hint}")
+    try:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(f"matmul broadcasts the leading dimensions: {a.shape[:-2]} and {b.shape[:-2]} do not fit") from None
 
 
 def matmul(input, other) -> Tensor:
@@ -74,29 +93,12 @@ def matmul(input, other) -> Tensor:
         ShapeError: if the inner sizes differ, or an operand has no dimensions.
         DTypeError: if the dtypes differ.
     """
-    a, b = _pair(input, other, "matmul")
-    if not a.ndim or not b.ndim:
-        raise ShapeError(f"matmul needs operands with dimensions: got {a.shape} @ {b.shape}; use * for numbers")
-    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
-        hint = ""
-        if a.ndim > 1 and b.ndim > 1:
-            if a.shape[-1] == b.shape[-1]:
-                hint = "; transpose the second operand with .mT"
-            elif a.shape[-2] == b.shape[-2]:
-                hint = "; transpose the first operand with .mT"
-        raise ShapeError(f"matmul needs (.., n, k) @ (.., k, m): got {a.shape} @ {b.shape}{hint}")
-    if a.ndim > 2 or b.ndim > 2:
-        try:
-            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        except ValueError:
-            raise ShapeError(
-                f"matmul broadcasts the leading dimensions: {a.shape[:-2]} and {b.shape[:-2]} do not fit"
-            ) from None
     return matmul_(input, other)
 
 
 def _ranked(name: str, input, other, ranks: tuple[int, int]):
-    a, b = _pair(input, other, name)
+    a, b = raw(input), raw(other)
+    _same_dtype(a, b, name)
     if (a.ndim, b.ndim) != ranks:
         raise ShapeError(f"{name} takes {ranks[0]} and {ranks[1]} dimensions: got {a.shape} and {b.shape}; matmul takes any")
     return matmul(input, other)
@@ -113,7 +115,8 @@ def bmm(input, mat2) -> Tensor:
     Raises:
         ShapeError: if the batches differ.
     """
-    a, b = _pair(input, mat2, "bmm")
+    a, b = raw(input), raw(mat2)
+    _same_dtype(a, b, "bmm")
     if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
         raise ShapeError(f"bmm needs one batch size: got {a.shape[0]} and {b.shape[0]}; matmul broadcasts")
     return _ranked("bmm", input, mat2, (3, 3))
@@ -313,7 +316,8 @@ def cdist(x1, x2, p: float = 2.0) -> Tensor:
         ShapeError, DTypeError: for operands that do not fit.
         UsageError: for a negative ``p``.
     """
-    a, b = _pair(x1, x2, "cdist")
+    a, b = raw(x1), raw(x2)
+    _same_dtype(a, b, "cdist")
     if p < 0:
         raise UsageError(f"cdist needs p from 0 upward: got {p}")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:

@@ -362,3 +362,33 @@ def test_errors_say_what_came_in():
         x.gather(0, x)
     with pytest.raises(ShapeError, match="broadcast"):
         x.masked_select(mg.tensor([True, False]))
+
+
+@pytest.mark.parametrize("order", ["parts first", "whole first", "whole between"])
+def test_gradients_of_parts_and_of_the_whole_add_up(order):
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.normal(size=(4, 3)), requires_grad=True)
+    w = rng.normal(size=(4, 3))
+    parts = [lambda: (x[0] * w[0]).sum(), lambda: (x[1:3] * w[1:3]).sum(), lambda: (x[[0, 0, 3]] * w[:3]).sum()]
+    whole = [lambda: (x * w).sum()]
+    terms = {"parts first": parts + whole, "whole first": whole + parts, "whole between": parts[:1] + whole + parts[1:]}[order]
+    sum(term() for term in terms).backward()
+    expected = np.array(w)
+    expected[0] += w[0]
+    expected[1:3] += w[1:3]
+    np.add.at(expected, [0, 0, 3], w[:3])
+    assert np.allclose(x.grad.numpy(), expected, atol=1e-12)
+
+
+def test_reading_a_sequence_step_by_step_makes_no_array_of_its_length_for_each_step():
+    import tracemalloc
+
+    x = mg.zeros(400, 1000, requires_grad=True)
+    y = x * 1.0
+    total = sum((y[t] * 2).sum() for t in range(400))
+    tracemalloc.start()
+    total.backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * x.numpy().nbytes
+    assert (x.grad.numpy() == 2).all()
