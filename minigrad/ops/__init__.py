@@ -3,7 +3,8 @@
 import sys as _sys
 
 from ..methods import attach as _attach
-from ..tensor import Tensor as _Tensor, raw
+from ..tensor import Tensor as _Tensor
+from ..tensor import raw
 from .activation import log_softmax, relu, softmax
 from .arithmetic import (
     add,

@@ -37,7 +37,7 @@ def _masked_softmax_reference(scores, mask, causal, scale):
     return weights / select(raw(total) == 0, 1.0, total)
 
 
-def _attention_weights(scores, mask, causal, scale):
+def weights_of(scores, mask, causal, scale):
     """The masked softmax of ``scores``, written over them."""
     softmax = kernels.softmax.masked_softmax
     if mask is None or mask.dtype == np.bool_:
@@ -47,7 +47,7 @@ def _attention_weights(scores, mask, causal, scale):
     return softmax(scores, None, 1.0, causal, out=scores)
 
 
-def _scores_gradient(g, weights, scale):
+def scores_gradient(g, weights, scale):
     """The gradient by the scores, written over ``g``, that of the weights."""
     if g.size:
         rows = g.reshape(-1, g.shape[-1])
@@ -58,12 +58,12 @@ def _scores_gradient(g, weights, scale):
 @fused(r"\mathrm{softmax}(s x + m)", reference=_masked_softmax_reference, name="masked_softmax")
 def softmax_under_mask(scores, mask, causal, scale):
     """The softmax over the keys that each query may attend to; 0 for the others, and for a query that may attend to none."""
-    return _attention_weights(np.array(scores, order="C"), mask, causal, scale), None
+    return weights_of(np.array(scores, order="C"), mask, causal, scale), None
 
 
 @softmax_under_mask.backward("scores")
 def _(g, out, scale):
-    return (_scores_gradient(np.array(g, order="C"), out, scale),)
+    return (scores_gradient(np.array(g, order="C"), out, scale),)
 
 
 # -- attention ----------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def _reference(query, key, value, mask, causal, scale, p, seed):
 def attention(query, key, value, mask, causal, scale, p, seed):
     """Every query's mean of the values, weighted by the softmax of its products with the keys. Keeps these weights."""
     scores = ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2)))
-    weights = _attention_weights(scores, mask, causal, scale)
+    weights = weights_of(scores, mask, causal, scale)
     return kernels.matmul.matmul(drop(weights, p, seed) if p else weights, value), weights
 
 
@@ -89,7 +89,7 @@ def _(g, query, key, value, scale, p, seed, kept, needs):
         gvalue = kernels.matmul.matmul((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g)
     if needs[0] or needs[1]:
         gweights = ready(kernels.matmul.matmul(g, value.swapaxes(-1, -2)))
-        gscores = _scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
+        gscores = scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
         gquery = kernels.matmul.matmul(gscores, key) if needs[0] else None
         gkey = kernels.matmul.matmul(gscores.swapaxes(-1, -2), query) if needs[1] else None
     return gquery, gkey, gvalue

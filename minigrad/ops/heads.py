@@ -13,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..primitive import fused
 from ..tensor import Tensor
-from .attention import _attention_weights, _scores_gradient, attention
+from .attention import attention, scores_gradient, weights_of
 from .dropout import draw_seed, drop
 from .layout import ready
 
@@ -56,7 +56,7 @@ def _reference(x, y, heads, batch_first, mask, causal, scale, p, seed):
 def attention_of_heads(x, y, heads, batch_first, mask, causal, scale, p, seed):
     """Each head's attention, side by side. ``x`` holds queries, keys and values; or queries only, and ``y`` the rest."""
     query, key, value = parts_of(x, y, heads, batch_first)
-    weights = _attention_weights(ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2))), mask, causal, scale)
+    weights = weights_of(ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2))), mask, causal, scale)
     out = np.empty((*x.shape[:2], x.shape[2] // (3 if y is None else 1)), x.dtype)
     (each,) = heads_of(out, 1, heads, batch_first)
     kernels.matmul.matmul(drop(weights, p, seed) if p else weights, value, out=each)
@@ -71,7 +71,7 @@ def _(g, x, y, heads, batch_first, scale, p, seed, kept):
     gquery, gkey, gvalue = parts_of(gx, gy, heads, batch_first)
     kernels.matmul.matmul((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g, out=gvalue)
     gweights = ready(kernels.matmul.matmul(g, value.swapaxes(-1, -2)))
-    gscores = _scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
+    gscores = scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
     kernels.matmul.matmul(gscores, key, out=gquery)
     kernels.matmul.matmul(gscores.swapaxes(-1, -2), query, out=gkey)
     return gx, gy

@@ -13,7 +13,7 @@ from .indexing import along, chosen
 
 
 class Ranked(NamedTuple):
-    """Values in order, and the indices they had."""
+    """What :func:`sort`, :func:`topk`, and ``max`` and ``min`` along a dimension return: values, and the indices they had."""
 
     values: Tensor
     indices: Tensor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from .arithmetic import quiet, quotient, to
 from .dims import axes_of, axis_of, numpy_names
 from .elementwise import sqrt
 from .indexing import take_along_dim
+from .ordering import Ranked
 from .shaping import flatten, reshape
 
 
@@ -235,23 +235,16 @@ def amin(input, dim=(), keepdim: bool = False) -> Tensor:
     return smallest(x, axes, bool(keepdim))
 
 
-class Extreme(NamedTuple):
-    """What :func:`max`, :func:`min`, :func:`topk` and :func:`sort` return: ``values``, and where they were, ``indices``."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def _along(x: Tensor, dim, keepdim, find, name: str) -> Extreme:
+def _along(x: Tensor, dim, keepdim, find, name: str) -> Ranked:
     axis = axis_of(dim, x.ndim)
     if not x.ndim:
-        return Extreme(x.clone(), wrap(np.zeros((), np.int64)))
+        return Ranked(x.clone(), wrap(np.zeros((), np.int64)))
     _nonempty(x, (axis,), name)
     indices = np.expand_dims(find(x._data, axis=axis), axis)
     values = take_along_dim(x, wrap(indices), axis)
     if keepdim:
-        return Extreme(values, wrap(indices))
-    return Extreme(values.squeeze(axis), wrap(np.squeeze(indices, axis)))
+        return Ranked(values, wrap(indices))
+    return Ranked(values.squeeze(axis), wrap(np.squeeze(indices, axis)))
 
 
 @numpy_names
