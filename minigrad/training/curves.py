@@ -20,7 +20,6 @@ _SCORES = {"bleu": ("BLEU", "#009e73"), "chrf": ("chrF", "#cc79a7"), "exact_matc
 _STYLE = (
     "text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#444}"
     ".title{font-size:15px;font-weight:600;fill:#222}.grid{stroke:#e6e6e6}.axis{stroke:#999}"
-    ".best{font-weight:600;paint-order:stroke;stroke:#fff;stroke-width:3px}"
     ".line{fill:none;stroke-width:2;stroke-linejoin:round}.raw{fill:none;stroke-width:1;opacity:.25}"
 )
 
@@ -35,7 +34,15 @@ class Series(NamedTuple):
     points: Points
     raw: Points = ()  # drawn faintly behind
     dots: bool = False
-    best: str = ""  # "min" or "max": mark the best point with its value
+    best: str = ""  # "min" or "max": ring the best point, and name its value in the legend
+
+    @property
+    def best_point(self) -> tuple[float, float] | None:
+        """(step, value) of the best point, if one is to be marked."""
+        points = [point for point in self.points if math.isfinite(point[1])]
+        if not self.best or not points:
+            return None
+        return (min if self.best == "min" else max)(points, key=lambda point: point[1])
 
 
 class Panel(NamedTuple):
@@ -235,12 +242,9 @@ def _draw_dots(series: Series, x: _Scale, y: _Scale) -> list[str]:
         for step, value in points:
             note = f"<title>{escape(series.label)} {value:.4g} at step {step:,}</title>"
             parts.append(f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="3.2" fill="{series.color}">{note}</circle>')
-    if series.best:
-        step, value = (min if series.best == "min" else max)(points, key=lambda point: point[1])
-        anchor = "end" if x(step) > _WIDTH / 2 else "start"
-        offset = 16 if series.best == "max" else -9
-        position = f'x="{x(step):.1f}" y="{y(value) + offset:.1f}" text-anchor="{anchor}"'
-        parts.append(f'<text {position} class="best" style="fill:{series.color}">{value:.4g}</text>')
+    if (best := series.best_point) is not None:
+        at = f'cx="{x(best[0]):.1f}" cy="{y(best[1]):.1f}"'
+        parts.append(f'<circle class="best" {at} r="6.5" fill="none" stroke="{series.color}" stroke-width="1.5"/>')
     return parts
 
 
@@ -248,9 +252,10 @@ def _draw_legend(panel: Panel, top: int) -> list[str]:
     parts = []
     at = float(_WIDTH - _RIGHT)
     for series in reversed(panel.series):  # from the right, above the frame
-        at -= 6.8 * len(series.label) + 40
+        label = series.label if series.best_point is None else f"{series.label}, best {series.best_point[1]:.4g}"
+        at -= 6.8 * len(label) + 40
         parts.append(f'<path stroke="{series.color}" stroke-width="3" d="M{at:.0f} {top - 10}h18"/>')
-        parts.append(f'<text x="{at + 24:.0f}" y="{top - 6}">{escape(series.label)}</text>')
+        parts.append(f'<text x="{at + 24:.0f}" y="{top - 6}">{escape(label)}</text>')
     return parts
 
 

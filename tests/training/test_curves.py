@@ -34,10 +34,9 @@ def test_a_whole_run():
     validation = [{"step": 10 * i, "valid_loss": 3 - i / 5, "bleu": 5.0 * i, "exact_match": 2.0 * i} for i in range(1, 6)]
     root = parse(curves.draw(training(50) + validation, title="run"))
     labels = texts(root)
-    for label in ("run", "training loss", "validation loss", "BLEU", "exact match", "learning rate"):
+    for label in ("run", "training loss", "validation loss, best 2", "BLEU, best 25", "exact match, best 10", "learning rate"):
         assert label in labels
     assert "loss (nats per token)" in labels and "score (%)" in labels and "step (updates of the weights)" in labels
-    assert "2" in labels and "25" in labels, "the lowest validation loss and the highest BLEU carry their values"
     assert len(list(root.iter(f"{SVG}circle"))) == 15
 
 
@@ -56,7 +55,9 @@ def test_nothing_to_draw(metrics):
 @pytest.mark.parametrize("value", [3.2, 0.0, -1.0, 1e-30, 1e30])
 def test_one_point(value, log_scale):
     root = parse(curves.draw([{"step": 7, "loss": value, "valid_loss": value, "bleu": 100.0}], log_scale=log_scale))
-    assert len(list(root.iter(f"{SVG}circle"))) == (1 if log_scale and value <= 0 else 3)
+    circles = [circle.get("class") for circle in root.iter(f"{SVG}circle")]
+    assert circles.count(None) == (1 if log_scale and value <= 0 else 3)
+    assert circles.count("best") == (1 if log_scale and value <= 0 else 2)
 
 
 number = st.none() | st.floats(width=32) | st.integers(-3, 3) | st.just("text")
@@ -160,7 +161,7 @@ def test_tick_labels(value, text):
 
 
 def test_a_single_score_is_named():
-    assert "BLEU" in texts(parse(curves.draw([{"step": 1, "bleu": 3.0}, {"step": 2, "bleu": 4.0}])))
+    assert "BLEU, best 4" in texts(parse(curves.draw([{"step": 1, "bleu": 4.0}, {"step": 2, "bleu": 3.0}])))
     assert texts(parse(curves.draw([{"step": 1, "lr": 3.0}]))).count("learning rate") == 1
 
 
