@@ -32,9 +32,11 @@ class Decodable(Protocol):
 
     def begin(self, source: np.ndarray) -> Any:
         """The state after reading ``source``, int64 (batch, time), padded."""
+        ...
 
     def advance(self, state: Any, tokens: np.ndarray) -> np.ndarray:
         """Append ``tokens`` (rows,) and return the scores of what may follow, (rows, vocabulary)."""
+        ...
 
 
 @dataclass
@@ -147,7 +149,8 @@ def beam_search(
                 for beam in range(beam_size):
                     total = totals[group, beam] + scores[group, beam, EOS]
                     if total > -np.inf:
-                        _keep(ended[sentence], _hypothesis(written[group, beam], total, length_penalty, finished=False), beam_size)
+                        cut = _hypothesis(written[group, beam], total, length_penalty, finished=False)
+                        _keep(ended[sentence], cut, beam_size)
             break
         beams, choices, values = _best(totals, scores, 2 * beam_size)
         sources = np.zeros((len(sentences), beam_size), np.int64)
@@ -185,7 +188,7 @@ def _keep(ended: list[Hypothesis], new: Hypothesis, count: int) -> None:
 
 def _best(totals, scores, count: int):
     """The ``count`` best continuations of each sentence, best first: which beam, which token, which total."""
-    groups, beam_size, vocabulary = scores.shape
+    groups, _, vocabulary = scores.shape
     count = min(count, vocabulary)
     # The best of a sentence are among the best of each of its beams, so the large sort is over the vocabulary only.
     tokens = np.argpartition(scores, vocabulary - count, 2)[:, :, vocabulary - count :]

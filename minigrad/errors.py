@@ -17,8 +17,8 @@ class DimensionError(MinigradError, RuntimeError, IndexError):
     """A dimension or an index outside its range."""
 
 
-class DTypeError(MinigradError, RuntimeError, TypeError):
-    """A dtype, or a kind of value, that an operation cannot take."""
+class DTypeError(MinigradError, NotImplementedError, TypeError):
+    """A dtype, or a kind of value, that an operation cannot take or, as PyTorch puts it, is not implemented for."""
 
 
 class GraphError(MinigradError, RuntimeError):
@@ -35,6 +35,16 @@ class StateError(MinigradError, RuntimeError, KeyError):
     __str__ = Exception.__str__  # KeyError would print the repr, with its newlines escaped
 
 
+class UsageError(MinigradError, RuntimeError, ValueError):
+    """An argument or an option outside its rule."""
+
+
+class ModuleNameError(UsageError, KeyError, AttributeError):
+    """A name that a module does not have, or cannot take."""
+
+    __str__ = Exception.__str__
+
+
 class DataError(MinigradError, ValueError):
     """A corpus, file, vocabulary or column that cannot be used."""
 
@@ -45,7 +55,3 @@ class CheckpointError(MinigradError, RuntimeError):
 
 class MissingExtraError(MinigradError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
-
-
-class UsageError(MinigradError, RuntimeError, ValueError):
-    """An argument or an option outside its rule."""

@@ -18,7 +18,8 @@ _NAMES = """
     norm logsumexp cumsum any all matmul mm bmm mv dot outer addmm trace diagonal reshape reshape_as ravel view view_as
     transpose t swapaxes permute movedim moveaxis expand expand_as broadcast_to squeeze unsqueeze flatten unflatten
     split chunk unbind narrow flip roll repeat repeat_interleave tile tril triu contiguous clone gather scatter_add
-    index_select take_along_dim masked_select select topk sort argsort unique nonzero multinomial
+    index_select take_along_dim masked_select select topk sort argsort unique nonzero multinomial bernoulli
+    clip floor_divide remainder equal isclose allclose bitwise_and bitwise_or bitwise_xor
 """
 
 #: Operations that are methods too: ``x.exp()`` is ``minigrad.exp(x)``.
@@ -47,10 +48,10 @@ class Methods:
         return ops.minus(other, self)
 
     def __mul__(self, other) -> Tensor:
-        return ops.mul(self, other)
+        return ops.times(self, other)
 
     def __rmul__(self, other) -> Tensor:
-        return ops.mul(other, self)
+        return ops.times(other, self)
 
     def __truediv__(self, other) -> Tensor:
         return ops.div(self, other)
@@ -71,7 +72,7 @@ class Methods:
         return ops.matmul(other, self)
 
     def __neg__(self) -> Tensor:
-        return ops.neg(self)
+        return ops.negated(self)
 
     def __pos__(self) -> Methods:
         return self
@@ -148,7 +149,7 @@ class Methods:
 
     def mul_(self, other) -> Tensor:
         """``self *= other``, in place."""
-        return ops.update_in_place(self, ops.mul, (other,))
+        return ops.update_in_place(self, ops.times, (other,))
 
     def div_(self, other) -> Tensor:
         """``self /= other``, in place."""
@@ -170,8 +171,17 @@ class Methods:
 
     def clamp_(self, min=None, max=None) -> Tensor:
         """Move every element into [min, max], in place."""
-        return ops.update_in_place(self, ops.clip, (min, max))
+        return ops.update_in_place(self, ops.clamp, (min, max))
 
+    def masked_fill_(self, mask, value) -> Tensor:
+        """``value`` where the bool tensor ``mask`` holds, in place."""
+        return ops.update_in_place(self, ops.masked_fill, (mask, value))
+
+    def pow_(self, exponent) -> Tensor:
+        """``self **= exponent``, in place."""
+        return ops.update_in_place(self, ops.pow, (exponent,))
+
+    __ipow__ = pow_
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
     def uniform_(self, low: float = 0.0, high: float = 1.0) -> Methods:
@@ -226,13 +236,17 @@ class Methods:
         """The last two dimensions swapped."""
         return ops.matrix_transpose(self)
 
-    def new_zeros(self, *size) -> Tensor:
+    def new_zeros(self, *shape, size=None, dtype=None, requires_grad=False) -> Tensor:
         """Zeros of another shape in this dtype."""
-        return ops.zeros(*size, dtype=self.dtype)
+        return ops.zeros(*shape, size=size, dtype=dtype or self.dtype, requires_grad=requires_grad)
 
-    def new_ones(self, *size) -> Tensor:
+    def new_ones(self, *shape, size=None, dtype=None, requires_grad=False) -> Tensor:
         """Ones of another shape in this dtype."""
-        return ops.ones(*size, dtype=self.dtype)
+        return ops.ones(*shape, size=size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_full(self, size, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
+        """``fill_value`` in another shape in this dtype."""
+        return ops.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
 
 
 def _comparable(value) -> bool:

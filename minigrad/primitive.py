@@ -209,7 +209,7 @@ class Primitive:
                 raw = [a.item() if isinstance(a, np.generic) else r for a, r in zip(args, raw)]
                 out, raw = as_promoted(self.forward, raw, out, self.promote)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
-            raise refusal(self.name, raw if self.promote else [], error) from None
+            raise refusal(self.name, raw if self.promote else raw[:1], error) from None
         if out.__class__ not in _ARRAYS and not isinstance(out, (np.ndarray, np.generic)):
             raise UsageError(f"{self.name} is a function from arrays to an array: it returned {type(out).__name__}")
         return self.finish(args, raw, out, None)

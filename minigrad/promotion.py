@@ -71,13 +71,25 @@ def as_promoted(forward, raw, out, promote):
     return forward(*raw), raw
 
 
+def require_operands(name: str, *operands) -> None:
+    """Check that all ``operands`` are arrays or numbers.
+
+    Raises:
+        DTypeError: if one is something else, such as a list, a string or None.
+    """
+    for x in operands:
+        if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
+            raise DTypeError(f"{name} takes tensors, arrays and numbers: got a {type(x).__name__}; use minigrad.tensor(...)")
+
+
 def refusal(name: str, operands, error: Exception) -> Exception:
     """What to raise where NumPy refused the ``operands`` of the elementwise operation ``name``: its ``error`` in our words."""
     if isinstance(error, MinigradError):
         return error
-    for x in operands:
-        if not isinstance(x, (np.ndarray, np.generic, bool, int, float)):
-            return DTypeError(f"{name} takes tensors, arrays and numbers: got a {type(x).__name__}; use minigrad.tensor(...)")
+    try:
+        require_operands(name, *operands)
+    except DTypeError as explained:
+        return explained
     if isinstance(error, AttributeError) and operands and not any(isinstance(x, (np.ndarray, np.generic)) for x in operands):
         return DTypeError(f"{name} needs a tensor among its operands: got {', '.join(map(repr, operands))}")
     if "broadcast" in str(error):

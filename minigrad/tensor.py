@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 
 from . import aliasing
-from .errors import DTypeError, GraphError, ShapeError, UsageError
+from .errors import DimensionError, DTypeError, GraphError, ShapeError, UsageError
 from .methods import Methods
 from .promotion import FLOAT32, scalar_dtype
 
 
 def as_dtype(dtype) -> np.dtype:
-    """The NumPy dtype for ``dtype``: a NumPy dtype or type, a Python type (``float`` is float32), or a name.
+    """The NumPy dtype for ``dtype``: a NumPy dtype or type, a Python type (``float`` is float64, as in PyTorch), or a name.
 
     Raises:
         DTypeError: if minigrad has no such dtype (it has bool, integers, float16, float32 and float64).
     """
-    if dtype is float:
-        return FLOAT32
     try:
         result = np.dtype(dtype)
     except TypeError:
@@ -162,7 +160,12 @@ class Tensor(Methods):
 
     def size(self, dim: int | None = None):
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
+        if dim is None:
+            return self.shape
+        try:
+            return self.shape[dim]
+        except IndexError:
+            raise DimensionError(f"size() takes a dim that the tensor has: got {dim} for shape {self.shape}") from None
 
     def numel(self) -> int:
         """The number of elements."""
@@ -369,4 +372,26 @@ def raw(value):
     return value._data if isinstance(value, Tensor) else value
 
 
-__all__ = ["Tensor", "as_array", "as_dtype", "raw", "scalar_dtype", "tensor", "wrap"]
+def tensor_of(value) -> Tensor:
+    """A Tensor as it is, an array in a Tensor around it.
+
+    Raises:
+        DTypeError: for anything else, such as a list or a number.
+    """
+    return value if isinstance(value, Tensor) else wrap(np.asarray(array_of(value)))
+
+
+def array_of(value) -> Any:
+    """The array behind a Tensor, or the array itself.
+
+    Raises:
+        DTypeError: for anything else, such as a list or a number.
+    """
+    if isinstance(value, Tensor):
+        return value._data
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        return value
+    raise DTypeError(f"this operation works on a tensor: got a {type(value).__name__}; make one with minigrad.tensor(...)")
+
+
+__all__ = ["Tensor", "array_of", "as_array", "as_dtype", "raw", "scalar_dtype", "tensor", "tensor_of", "wrap"]

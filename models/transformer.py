@@ -18,8 +18,10 @@ import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import PAD
 from minigrad.data.batching import Batch
+from minigrad.errors import UsageError
 from minigrad.nn import functional as F
 from minigrad.tensor import raw
+from minigrad.training.options import share, whole
 from minigrad.training.translator import Translator
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -29,10 +31,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {"encoder_layers": 6, "decoder_layers": 6, "dim": 512, "ffn": 2048, "heads": 8},  # Vaswani et al. 2017, table 3
 }
 
+MAX_POSITIONS = 1024  # of a learned table; a sentence takes one more than it has tokens, for its end
+
+_COMMON = {"activation": "relu", "tie": "all", "positions": "sinusoidal"}
+
 _BUILT_IN = {
-    "preset": "mini", "tokens": "pieces", "dropout": 0.0, "label_smoothing": 0.0, "norm": "pre", "lr": 1.5e-3, "warmup": 400,
-    "schedule": "linear", "steps": 2800, "max_tokens": 512, "metric": "exact_match", "patience": 0, "keep": 1, "average": 1,
-    "validate_every": 700, "tokenize": "none", "train_size": 30_000, "valid_size": 500, "test_size": 2000,
+    **_COMMON, "preset": "mini", "tokens": "pieces", "dropout": 0.0, "label_smoothing": 0.0, "norm": "pre",
+    "lr": 1.5e-3, "warmup": 400, "schedule": "linear", "steps": 2800, "max_tokens": 512,
+    "metric": "exact_match", "patience": 0, "keep": 1, "average": 1, "validate_every": 700,
+    "tokenize": "none", "train_size": 30_000, "valid_size": 500, "test_size": 2000,
 }  # fmt: skip
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -40,7 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "reverse": {**_BUILT_IN, "tokens": "words"},
     "copy": {**_BUILT_IN, "tokens": "words"},
     "text": {
-        "preset": "tiny", "tokens": "subwords", "vocab_size": 10_000, "dropout": 0.3, "attention_dropout": 0.0,
+        **_COMMON, "preset": "tiny", "tokens": "subwords", "vocab_size": 10_000, "dropout": 0.3, "attention_dropout": 0.0,
         "activation_dropout": 0.0, "label_smoothing": 0.1, "norm": "post",
         "lr": 5e-3, "warmup": 2000, "schedule": "inverse-sqrt", "steps": 8000, "max_tokens": 4096, "metric": "bleu",
         "patience": 0, "keep": 10, "average": 10, "tokenize": "13a",
@@ -80,21 +87,23 @@ class Transformer(nn.Module):
         activation: str = "relu",
         tie: str = "all",
         positions: str = "sinusoidal",
-        max_positions: int = 1024,
+        max_positions: int = MAX_POSITIONS,
         label_smoothing: float = 0.0,
     ):
         super().__init__()
         self.dim, self.label_smoothing = dim, label_smoothing
+        self.longest = max_positions - 1 if positions == "learned" else sys.maxsize  # tokens of a sentence, besides its end
         self.source_embedding = nn.Embedding(vocabulary, dim, padding_idx=PAD)
         self.target_embedding = self.source_embedding if tie == "all" else nn.Embedding(vocabulary, dim, padding_idx=PAD)
-        self.positions = nn.PositionalEncoding(dim, dropout, learned=positions == "learned", max_len=max_positions, batch_first=True)
-        options: dict[str, Any] = {"dropout": dropout, "activation": activation, "batch_first": True, "norm_first": norm == "pre"}
+        learned = positions == "learned"
+        self.positions = nn.PositionalEncoding(dim, dropout, max_positions, learned=learned, batch_first=True)
+        block: dict[str, Any] = {"dropout": dropout, "activation": activation, "batch_first": True, "norm_first": norm == "pre"}
 
         def last_norm():
             return nn.LayerNorm(dim) if norm == "pre" else None  # with post-norm the last block has normalised already
 
-        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(dim, heads, ffn, **options), encoder_layers, last_norm())
-        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(dim, heads, ffn, **options), decoder_layers, last_norm())
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(dim, heads, ffn, **block), encoder_layers, last_norm())
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(dim, heads, ffn, **block), decoder_layers, last_norm())
         self.output = nn.Linear(dim, vocabulary, bias=False)
         if tie != "none":
             self.output.weight = self.target_embedding.weight
@@ -189,28 +198,37 @@ class Writing:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The model's options."""
-    group = parser.add_argument_group("model (by default as the preset and the kind of data say)")
-    group.add_argument("--encoder-layers", type=int)
-    group.add_argument("--decoder-layers", type=int)
-    group.add_argument("--dim", type=int, help="features of a position")
-    group.add_argument("--ffn", type=int, help="features inside the feed-forward blocks")
-    group.add_argument("--heads", type=int, help="attention heads")
-    group.add_argument("--dropout", type=float)
-    group.add_argument("--attention-dropout", type=float, help="on attention weights; as --dropout if left out")
-    group.add_argument("--activation-dropout", type=float, help="inside the feed-forward blocks; as --dropout if left out")
-    group.add_argument("--norm", choices=("pre", "post"), help="where to normalise")
-    group.add_argument("--activation", choices=("relu", "gelu"), default="relu")
-    group.add_argument("--tie", choices=("all", "decoder", "none"), default="all", help="which embeddings share a matrix")
-    group.add_argument("--positions", choices=("sinusoidal", "learned"), default="sinusoidal")
-    group.add_argument("--schedule", choices=("inverse-sqrt", "linear", "cosine", "constant"), help="of the learning rate, after the warm-up")
+    add = parser.add_argument_group("model").add_argument
+    add("--encoder-layers", type=whole(1), metavar="N")
+    add("--decoder-layers", type=whole(1), metavar="N")
+    add("--dim", type=whole(1), metavar="N", help="features of a position")
+    add("--ffn", type=whole(1), metavar="N", help="features inside the feed-forward blocks")
+    add("--heads", type=whole(1), metavar="N", help="attention heads")
+    add("--dropout", type=share, metavar="X")
+    add("--attention-dropout", type=share, metavar="X", help="on attention weights; as --dropout if left out")
+    add("--activation-dropout", type=share, metavar="X", help="inside the feed-forward blocks; as --dropout if left out")
+    add("--norm", choices=("pre", "post"), help="where to normalise")
+    add("--activation", choices=("relu", "gelu"))
+    add("--tie", choices=("all", "decoder", "none"), help="which embeddings share a matrix")
+    add("--positions", choices=("sinusoidal", "learned"), help=f"learned ones reach {MAX_POSITIONS - 1:,} tokens")
+    add("--schedule", choices=("inverse-sqrt", "linear", "cosine", "constant"), help="of the learning rate, after warm-up")
+
+
+def check(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that make no model."""
+    dim, heads, longest = options["dim"], options["heads"], options["max_length"]
+    if heads < 1 or dim % heads:
+        raise UsageError(f"each head takes its share of the features, so --heads divides --dim: got {heads} and {dim}")
+    if options["positions"] == "learned" and longest >= MAX_POSITIONS:
+        raise UsageError(f"learned positions reach {MAX_POSITIONS - 1:,} tokens: got --max-length {longest:,}; lower it")
 
 
 def build(options: dict[str, Any], vocabulary: int) -> Transformer:
     """The model that the options describe."""
     names = (
-        "dim ffn heads encoder_layers decoder_layers dropout attention_dropout activation_dropout norm activation tie positions "
-        "label_smoothing"
-    ).split()
+        "dim", "ffn", "heads", "encoder_layers", "decoder_layers", "dropout", "attention_dropout", "activation_dropout", "norm",
+        "activation", "tie", "positions", "label_smoothing",
+    )  # fmt: skip
     return Transformer(vocabulary, **{name: options[name] for name in names})
 
 
@@ -237,6 +255,7 @@ JOB = Translator(
     "transformer",
     "Train a Transformer to translate, translate with it, and measure it.",
     add_options,
+    check,
     build,
     RECIPES,
     PRESETS,

@@ -53,7 +53,7 @@ def test_new_tensor_copies():
 def test_dtype_argument():
     assert mg.tensor([1, 2], dtype=mg.float64).dtype == np.float64
     assert mg.tensor([1.9], dtype="int64").tolist() == [1]
-    assert mg.tensor([1.0], dtype=float).dtype == np.float32
+    assert mg.tensor([1.0], dtype=float).dtype == np.float64  # as in PyTorch and NumPy
 
 
 def test_nested_lists_of_tensors():

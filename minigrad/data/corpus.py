@@ -1,6 +1,7 @@
 """Text from files: the lines of one, or the pairs of a parallel corpus. Every file that cannot be used says why, and where."""
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,13 @@ class TextPairs:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return zip(self.sources, self.targets)
+
+    def fingerprint(self) -> str:
+        """The number of pairs and a hash of them all, which tells whether a text is still the same."""
+        digest = hashlib.blake2b(digest_size=8)
+        for pair in self:
+            digest.update("\t".join((*pair, "\n")).encode("utf-8", "surrogatepass"))
+        return f"{len(self):,} pairs, {digest.hexdigest()}"
 
 
 def read_lines(path: str | PathLike) -> list[str]:

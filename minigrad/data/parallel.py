@@ -41,8 +41,8 @@ class ParallelText:
             pairs: the text.
             tokenizer: that of both sides, or of the source alone where there is a ``target_tokenizer``.
             target_tokenizer: that of the target.
-            max_tokens: pairs with more tokens than this on a side are skipped, and counted. Leave it ``None`` for an
-                evaluation, whose score is over every pair.
+            max_tokens: pairs with more tokens than this on a side are skipped, and counted. An evaluation, whose score is
+                over every pair, has none, or only that of the memory at hand.
 
         Raises:
             DataError: no pair is left.

@@ -19,11 +19,14 @@ class Vocabulary:
         words: the tokens after the specials, in the order of their ids, each once.
 
     Raises:
-        DataError: fewer than two words, or a word twice.
+        DataError: fewer than two words, a word twice, or something else than text.
     """
 
     def __init__(self, words: Iterable[str]):
         words = list(words)
+        strange = [word for word in words if not isinstance(word, str)]
+        if strange:
+            raise DataError(f"a vocabulary is a list of words: got {strange[0]!r} among them; convert it to text first")
         if len(words) < 2:
             raise DataError(
                 f"a vocabulary needs two different words besides its specials: got {words}; give more text, or lower min_count"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..errors import DimensionError, DTypeError, UsageError
+from ..errors import DimensionError, DTypeError, ModuleNameError, UsageError
 from .module import Module
 from .parameter import Parameter
 
@@ -190,7 +190,7 @@ class ModuleDict(Module):
 
     def __getitem__(self, key: str) -> Module:
         if key not in self:
-            raise UsageError(f"this ModuleDict has no {key!r}: it has {', '.join(self.keys()) or 'nothing'}")
+            raise ModuleNameError(f"this ModuleDict has no {key!r}: it has {', '.join(self.keys()) or 'nothing'}")
         return self.__dict__[key]
 
     def __setitem__(self, key: str, module: Module) -> None:

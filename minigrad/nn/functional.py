@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import ops
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
-from ..ops import sigmoid, tanh
 from ..ops.activation import (
     exponential_linear,
     gelu,
@@ -27,13 +26,15 @@ from ..ops.activation import (
 )
 from ..ops.attention import attention_weights, masked_softmax, scaled_dot_product_attention
 from ..ops.cross_entropy import cross_entropy, nll_loss
+from ..ops.dims import sizes
 from ..ops.dropout import draw_seed, dropped, probability
 from ..ops.embedding import embedding
 from ..ops.layout import floating
 from ..ops.linear import linear
+from ..ops.named import sigmoid, tanh
 from ..ops.normalization import layer_norm, rms_norm
 from ..ops.padding import padded
-from ..tensor import Tensor, raw, wrap
+from ..tensor import Tensor, array_of, tensor_of, wrap
 from .functional_losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -90,7 +91,7 @@ def _applied(operation, input, operands: tuple, inplace: bool) -> Tensor:
 
 def relu(input, inplace: bool = False) -> Tensor:
     """max(0, x); the gradient at 0 is 0."""
-    return _applied(rectified, input, (), inplace)
+    return _applied(rectified, tensor_of(input), (), inplace)
 
 
 def leaky_relu(input, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -153,8 +154,11 @@ def normalize(input, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor
 def cosine_similarity(x1, x2, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along ``dim``: ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))``; broadcasts."""
     a, b = floating(x1, "cosine_similarity"), floating(x2, "cosine_similarity")
+    product = a * b
+    if a.ndim != b.ndim:  # ``dim`` counts the dimensions of the two broadcast together
+        a, b = a.expand(product.shape), b.expand(product.shape)
     lengths = ops.clamp(ops.norm(a, 2, dim), min=eps) * ops.clamp(ops.norm(b, 2, dim), min=eps)
-    return ops.sum(a * b, dim) / lengths
+    return ops.sum(product, dim) / lengths
 
 
 def pairwise_distance(x1, x2, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -179,7 +183,7 @@ def one_hot(tensor, num_classes: int = -1) -> Tensor:
         DTypeError: for classes that are not integers.
         DimensionError: for a class outside 0 .. num_classes - 1.
     """
-    classes = np.asarray(raw(tensor))
+    classes = np.asarray(array_of(tensor))
     if classes.dtype.kind not in "iu":
         raise DTypeError(f"one_hot needs integer classes: got dtype {classes.dtype}; use .long()")
     if num_classes == -1:
@@ -214,14 +218,15 @@ def pad(input, pad, mode: str = "constant", value: float | None = None) -> Tenso
         UsageError: for another mode, an odd number of sizes, or a value where the mode is not constant.
         ShapeError: for more sizes than the input has dimensions, or more padding than its mode has elements for.
     """
-    x = input if isinstance(input, Tensor) else wrap(np.asarray(input))
+    x = tensor_of(input)
     if mode != "constant" and mode not in _SOURCES:
         raise UsageError(f"pad knows the modes 'constant', 'reflect', 'replicate' and 'circular': got {mode!r}")
+    pad = sizes((pad,))
     if len(pad) % 2:
         raise UsageError(f"pad takes a left and a right size for each dimension, from the last one on: got {tuple(pad)}")
     if len(pad) > 2 * x.ndim:
         raise ShapeError(f"pad has sizes for {len(pad) // 2} dimensions, from the last one on: the input has shape {x.shape}")
-    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [(int(pad[i]), int(pad[i + 1])) for i in range(len(pad) - 2, -1, -2)]
+    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
     if mode == "constant":
         return _pad_constant(x, widths, 0 if value is None else value)
     if value:

@@ -18,13 +18,14 @@ from ..ops.layout import floating
 from ..ops.reduction import mean
 from ..ops.reduction import sum as sum_
 from ..primitive import primitive
-from ..tensor import Tensor, raw
+from ..tensor import Tensor, raw, tensor_of
 
 
 def _pair(name: str, input, target, reduction: str, allowed=REDUCTIONS) -> tuple[Tensor, Tensor]:
     """Both operands as tensors, after a warning where they are about to broadcast, which is seldom meant."""
     checked_reduction(reduction, name, allowed)
-    x, y = floating(input, name), floating(target, name)
+    x, y = floating(input, name), tensor_of(target)
+    y = y.to(x.dtype) if y.dtype.kind in "biu" else floating(y, name)
     if x.shape != y.shape:
         warnings.warn(
             f"{name} got an input of shape {x.shape} and a target of shape {y.shape}, which broadcast, so that elements are "

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import aliasing
 from ..autograd import RemovableHandle, add_hook
-from ..errors import DTypeError, StateError, UsageError
+from ..errors import DTypeError, ModuleNameError, StateError, UsageError
 from ..promotion import FLOAT32, FLOAT64
 from ..tensor import Tensor, as_dtype
 from .hooks import Hooks
@@ -84,7 +84,7 @@ class Module:
         """The same as assigning ``param``, a Parameter or None, to the attribute ``name``."""
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(f"a parameter is a Parameter or None: got {type(param).__name__} for {name!r}; wrap it")
-        self._check_new(name)
+        self._check_new(name, Parameter)
         setattr(self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -99,7 +99,7 @@ class Module:
         if "_buffer_names" not in self.__dict__:
             raise UsageError(f"{type(self).__name__}.__init__ registers {name!r} too early: call super().__init__() first")
         if name not in self._buffer_names:
-            self._check_new(name)
+            self._check_new(name, ())
         self._buffer_names[name] = persistent
         object.__setattr__(self, name, tensor)
 
@@ -107,17 +107,18 @@ class Module:
         """The same as assigning ``module``, a Module or None, to the attribute ``name``."""
         if module is not None and not isinstance(module, Module):
             raise DTypeError(f"a part of a module is a Module or None: got {type(module).__name__} for {name!r}")
-        self._check_new(name)
+        self._check_new(name, Module)
         setattr(self, name, module)
 
     add_module = register_module
 
-    def _check_new(self, name: str) -> None:
+    def _check_new(self, name: str, kind: type | tuple) -> None:
+        """Raise unless ``name`` is free, or taken by something of the ``kind`` that may be replaced."""
         if not isinstance(name, str) or not name or "." in name:
-            raise UsageError(f"a name in a module is text without dots, which separate the levels: got {name!r}")
+            raise ModuleNameError(f"a name in a module is text without dots, which separate the levels: got {name!r}")
         taken = getattr(self, name, None)
-        if taken is not None and not isinstance(taken, (Tensor, Module)):
-            raise UsageError(f"{type(self).__name__} already has an attribute {name!r}: choose another name")
+        if taken is not None and not isinstance(taken, kind):
+            raise ModuleNameError(f"{type(self).__name__} already has an attribute {name!r}: choose another name")
 
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -190,7 +191,7 @@ class Module:
         """The part at a dotted name; the module itself for an empty one."""
         modules = dict(self.named_modules(remove_duplicate=False))
         if target not in modules:
-            raise UsageError(
+            raise ModuleNameError(
                 f"{type(self).__name__} has no part {target!r}: it has {', '.join(filter(None, modules)) or 'none'}"
             )
         return modules[target]
@@ -258,7 +259,7 @@ class Module:
     def train(self, mode: bool = True):
         """Put this module and its parts into training mode, or out of it; returns the module."""
         if not isinstance(mode, bool):
-            raise DTypeError(f"the training mode is True or False: got {type(mode).__name__}")
+            raise UsageError(f"the training mode is True or False: got {type(mode).__name__}")
         for module in self.modules():
             module.training = mode
         return self

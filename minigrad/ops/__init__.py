@@ -8,38 +8,38 @@ from ..tensor import raw
 from .activation import log_softmax, relu, softmax
 from .arithmetic import (
     add,
-    atan2,
+    div,
+    floor_divide,
+    minus,
+    plus,
+    pow,
+    sub,
+    to,
+    where,
+)
+from .arithmetic import mul as times
+from .arithmetic import neg as negated
+from .arrangement import diagonal, flip, repeat, roll, tile, tril, triu
+from .assignment import setitem, update_in_place
+from .comparison import (
+    allclose,
     bitwise_and,
     bitwise_or,
     bitwise_xor,
-    div,
     eq,
-    floor_divide,
+    equal,
     ge,
     gt,
     invert,
+    isclose,
     le,
     logical_and,
     logical_not,
     logical_or,
     logical_xor,
     lt,
-    maximum,
-    minimum,
-    minus,
-    mul,
     ne,
-    neg,
-    plus,
-    pow,
-    remainder,
-    square,
-    sub,
-    to,
-    where,
 )
-from .arrangement import diagonal, flip, repeat, roll, tile, tril, triu
-from .assignment import setitem, update_in_place
 from .creation import (
     arange,
     as_tensor,
@@ -58,28 +58,11 @@ from .creation import (
 from .elementwise import (
     abs,
     clamp,
-    clip,
-    cos,
-    erf,
-    exp,
-    expm1,
-    floor,
     isfinite,
     isinf,
     isnan,
-    log,
-    log1p,
-    log2,
     masked_fill,
-    reciprocal,
     round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    tan,
-    tanh,
 )
 from .indexing import (
     gather,
@@ -93,6 +76,31 @@ from .indexing import (
 )
 from .joining import cat, chunk, concat, concatenate, narrow, split, stack, unbind
 from .linalg import addmm, bmm, cdist, dot, einsum, matmul, mm, mv, outer, trace
+from .named import (
+    atan2,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    log2,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    reciprocal,
+    remainder,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sqrt,
+    square,
+    tan,
+    tanh,
+)
 from .norms import norm
 from .ordering import argsort, nonzero, sort, topk, unique
 from .random import (
@@ -150,5 +158,7 @@ from .shaping import (
     view,
     view_as,
 )
+
+clip = clamp
 
 _attach(_Tensor, _sys.modules[__name__])  # from here on x + y and x.sum() work

@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels
 from ..errors import ShapeError, UsageError
 from ..primitive import fused, primitive
-from ..tensor import Tensor, as_dtype, raw, wrap
+from ..tensor import Tensor, array_of, as_dtype, raw, tensor_of
 from .arithmetic import minimum, mul, select, to
 from .dims import axis_of, numpy_names
 from .elementwise import absolute, erf, exp, log, log1p, sigmoid, tanh
@@ -38,7 +38,7 @@ def _(g, out):
 
 def relu(input) -> Tensor:
     """max(0, x); the gradient at 0 is 0."""
-    return rectified(input)
+    return rectified(tensor_of(input))
 
 
 @primitive(r"\max(x, 0) + \alpha \min(x, 0)", name="leaky_relu")
@@ -143,7 +143,7 @@ def glu(input, dim: int = -1) -> Tensor:
     Raises:
         ShapeError: if that dimension is odd.
     """
-    shape = raw(input).shape
+    shape = array_of(input).shape
     size = shape[axis_of(dim, len(shape))] if shape else 1
     if size % 2:
         raise ShapeError(f"glu halves a dimension of even size: got size {size} for dim {dim} of shape {shape}")
@@ -199,17 +199,13 @@ def _(g, out, axis):
 
 
 def _along(operation, name: str, input, dim: int, dtype) -> Tensor:
-    x = floating(input if dtype is None else to(_tensor(input), as_dtype(dtype)), name)
+    x = floating(input if dtype is None else to(tensor_of(input), as_dtype(dtype)), name)
     axis = axis_of(dim, x.ndim)
     return operation(x, axis) if x.ndim else operation(x.reshape(1), 0).reshape(())
 
 
-def _tensor(input) -> Tensor:
-    return input if isinstance(input, Tensor) else wrap(np.asarray(input))
-
-
 @numpy_names
-def softmax(input, dim: int, *, dtype=None) -> Tensor:
+def softmax(input, dim: int, dtype=None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``, shifted so that nothing overflows.
 
     A row of nothing but -inf gives NaN, as in PyTorch; attention masks go through scaled_dot_product_attention, where such a
@@ -219,6 +215,6 @@ def softmax(input, dim: int, *, dtype=None) -> Tensor:
 
 
 @numpy_names
-def log_softmax(input, dim: int, *, dtype=None) -> Tensor:
+def log_softmax(input, dim: int, dtype=None) -> Tensor:
     """log(softmax(x)) along ``dim``, computed as x - logsumexp(x)."""
     return _along(log_soft_maximum, "log_softmax", input, dim, dtype)

@@ -1,4 +1,4 @@
-"""Arithmetic between tensors: +, -, *, /, **, and what compares or selects elements. All of it broadcasts.
+"""Arithmetic between tensors: +, -, *, /, **, and what selects elements. All of it broadcasts.
 
 The derivative with respect to an operand that was broadcast is summed back by the tape, so the rules here are those of scalars.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DTypeError, UsageError
 from ..primitive import primitive
-from ..promotion import BOOL, refusal, result_type
+from ..promotion import BOOL, refusal, require_operands, result_type
 from ..tensor import Tensor, as_dtype, raw, wrap
 
 quiet = np.errstate  # IEEE 754 has a value for every case; NumPy's warnings about them would only repeat it
@@ -24,6 +24,11 @@ def plus(a, b):
 
 
 plus.vjp(a=lambda g: g, b=lambda g: g)
+
+
+def operand(value):
+    """As :func:`raw`, but a NumPy scalar counts as a Python number, as in PyTorch."""
+    return value.item() if isinstance(value, np.generic) else raw(value)
 
 
 def _is_bool(x) -> bool:
@@ -164,7 +169,7 @@ def _over_radius(value, y, x):
     return value * np.where(radius == 0, 0.0, 1.0 / np.where(radius == 0, 1.0, radius))
 
 
-atan2.vjp(y=lambda g, y, x: g * _over_radius(x, y, x), x=lambda g, y, x: g * _over_radius(-y, y, x))
+atan2.vjp(y=lambda g, y, x: g * _over_radius(x, y, x), x=lambda g, y, x: -g * _over_radius(y, y, x))
 
 
 @primitive(r"c \; ? \; a : b", name="where")
@@ -179,13 +184,21 @@ select.vjp(
 )
 
 
+def _scaled(name: str, input, other, alpha):
+    a, b = raw(input), raw(other)
+    require_operands(name, a, b, raw(alpha))
+    if result_type(a, b).kind != "f" and result_type(raw(alpha)).kind == "f":
+        raise DTypeError(f"{name} of integers takes an integer alpha: got {alpha}; convert one operand with .float()")
+    return other * alpha
+
+
 def add(input, other, *, alpha=1) -> Tensor:
     """``input + alpha * other``, with broadcasting.
 
     Shapes:
         any two that broadcast, such as (batch, time, features) and (features,).
     """
-    return plus(input, other if alpha == 1 else other * alpha)
+    return plus(input, other if alpha == 1 else _scaled("add", input, other, alpha))
 
 
 def sub(input, other, *, alpha=1) -> Tensor:
@@ -194,7 +207,7 @@ def sub(input, other, *, alpha=1) -> Tensor:
     Raises:
         DTypeError: if one of them is bool.
     """
-    return minus(input, other if alpha == 1 else other * alpha)
+    return minus(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
 
 
 def div(input, other, *, rounding_mode: str | None = None) -> Tensor:
@@ -241,7 +254,8 @@ def where(condition, input=None, other=None):
     mask = np.asarray(mask)
     if mask.dtype != np.bool_:
         raise DTypeError(f"where needs a bool condition: got dtype {mask.dtype}; compare it with something first")
-    a, b = raw(input), raw(other)
+    a, b = operand(input), operand(other)
+    require_operands("where", a, b)
     dtype = result_type(a, b)
     return select(mask, as_operand(input, dtype), as_operand(other, dtype))
 
@@ -269,67 +283,10 @@ def to(input: Tensor, dtype) -> Tensor:
     return convert(input, dtype) if dtype.kind == "f" else wrap(convert.forward(input._data, dtype))
 
 
-def _comparison(name: str, ufunc, sign: str):
-    def compare(input, other) -> Tensor:
-        a, b = raw(input), raw(other)
-        try:
-            return wrap(ufunc(a, b))
-        except (ValueError, TypeError) as error:
-            raise refusal(name, (a, b), error) from None
-
-    compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = f"Whether ``input {sign} other``, element by element, as a bool tensor; broadcasts, never recorded."
-    return compare
-
-
-eq = _comparison("eq", np.equal, "==")
-ne = _comparison("ne", np.not_equal, "!=")
-lt = _comparison("lt", np.less, "<")
-le = _comparison("le", np.less_equal, "<=")
-gt = _comparison("gt", np.greater, ">")
-ge = _comparison("ge", np.greater_equal, ">=")
-logical_and = _comparison("logical_and", np.logical_and, "and")
-logical_or = _comparison("logical_or", np.logical_or, "or")
-logical_xor = _comparison("logical_xor", np.logical_xor, "xor")
-
-
-def logical_not(input) -> Tensor:
-    """Whether each element is zero or False, as a bool tensor."""
-    return wrap(np.logical_not(raw(input)))
-
-
-def _bitwise(name: str, ufunc, sign: str):
-    def combine(input, other) -> Tensor:
-        a, b = raw(input), raw(other)
-        dtype = result_type(a, b)
-        if dtype.kind == "f":
-            raise DTypeError(f"{sign} combines bool or integer tensors: got a floating-point one; compare first, as in (x > 0)")
-        try:
-            return wrap(ufunc(np.asarray(a, dtype), np.asarray(b, dtype)))
-        except ValueError as error:
-            raise refusal(name, (a, b), error) from None
-
-    combine.__name__ = combine.__qualname__ = name
-    combine.__doc__ = f"``input {sign} other``, bit by bit, for bool and integer tensors; broadcasts, never recorded."
-    return combine
-
-
-bitwise_and = _bitwise("bitwise_and", np.bitwise_and, "&")
-bitwise_or = _bitwise("bitwise_or", np.bitwise_or, "|")
-bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, "^")
-
-
-def invert(input) -> Tensor:
-    """``~input``: not, bit by bit, for bool and integer tensors."""
-    x = raw(input)
-    if x.dtype.kind == "f":
-        raise DTypeError(f"~ takes a bool or integer tensor: got dtype {x.dtype}")
-    return wrap(np.invert(x))
-
-
 def _for_whole_division(name: str, input, other):
     """The operands of a rounded quotient in their common dtype, checked."""
-    a, b = raw(input), raw(other)
+    a, b = operand(input), operand(other)
+    require_operands(name, a, b)
     dtype = result_type(a, b)
     if dtype == BOOL:
         raise DTypeError(f"{name} needs numbers: got two bool operands; convert one with .long() or .float()")
@@ -342,7 +299,7 @@ def _for_whole_division(name: str, input, other):
 
 
 def _no_integer_zero(name: str, result, divisor) -> None:
-    if result.dtype.kind in "iu" and not np.all(divisor):
+    if result.dtype.kind in "iu" and result.size and not np.all(divisor):
         raise UsageError(f"{name} of integers needs a divisor without zeros: got a zero; convert with .float() for an infinity")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
 from ..errors import DimensionError, ShapeError, UsageError
 from ..primitive import primitive
-from ..tensor import Tensor, raw
-from .dims import axes_of, axis_of, numpy_names, sizes
+from ..tensor import Tensor, array_of
+from .dims import axes_of, axis_of, integer, numpy_names, sizes
 
 
 @primitive(r"\mathrm{flip}(x)", name="flip")
@@ -24,7 +22,7 @@ flipped.vjp(x=lambda g, axes: np.flip(g, axes))
 def flip(input, *axes, dims=None) -> Tensor:
     """The order of the elements reversed along each of ``dims``, given one by one or as one sequence; a copy."""
     named = sizes(axes, dims)
-    return flipped(input, axes_of(named, raw(input).ndim) if named else ())
+    return flipped(input, axes_of(named, array_of(input).ndim) if named else ())
 
 
 @primitive(r"\mathrm{roll}(x)", name="roll")
@@ -44,7 +42,7 @@ def roll(input, shifts, dims=None) -> Tensor:
         UsageError: unless there is one shift for each dimension.
         DimensionError: if the tensor lacks one of the dimensions.
     """
-    ndim = raw(input).ndim
+    ndim = array_of(input).ndim
     shifts = sizes((shifts,))
     dims = None if dims is None else tuple(axis_of(d, ndim) for d in (dims if isinstance(dims, (tuple, list)) else (dims,)))
     if len(shifts) != (1 if dims is None else len(dims)):
@@ -76,7 +74,7 @@ def repeat(input, *counts, repeats=None) -> Tensor:
         ShapeError: for fewer counts than dimensions, or a negative count.
     """
     counts = sizes(counts, repeats)
-    shape = raw(input).shape
+    shape = array_of(input).shape
     if len(counts) < len(shape) or any(n < 0 for n in counts):
         raise ShapeError(f"repeat needs one count per dimension, none negative: got {counts} for shape {shape}")
     return repeated(input, counts)
@@ -85,7 +83,7 @@ def repeat(input, *counts, repeats=None) -> Tensor:
 def tile(input, *counts, dims=None) -> Tensor:
     """The whole tensor repeated along each dimension, as ``numpy.tile`` does: missing counts, in front, are 1."""
     counts = sizes(counts, dims)
-    return repeat(input, (1,) * (raw(input).ndim - len(counts)) + counts)
+    return repeat(input, (1,) * (array_of(input).ndim - len(counts)) + counts)
 
 
 # -- triangles and diagonals --------------------------------------------------------------------------------------------
@@ -110,18 +108,18 @@ upper.vjp(x=lambda g, diagonal: np.triu(g, diagonal))
 def tril(input, diagonal: int = 0) -> Tensor:
     """The lower triangle of matrices (..., rows, columns), up to the given diagonal; zeros above."""
     _matrices(input, "tril")
-    return lower(input, diagonal)
+    return lower(input, integer(diagonal, "diagonal"))
 
 
 def triu(input, diagonal: int = 0) -> Tensor:
     """The upper triangle of matrices (..., rows, columns), from the given diagonal; zeros below."""
     _matrices(input, "triu")
-    return upper(input, diagonal)
+    return upper(input, integer(diagonal, "diagonal"))
 
 
 def _matrices(input, name: str) -> None:
-    if raw(input).ndim < 2:
-        raise ShapeError(f"{name} needs at least 2 dimensions: got shape {raw(input).shape}")
+    if array_of(input).ndim < 2:
+        raise ShapeError(f"{name} needs at least 2 dimensions: got shape {array_of(input).shape}")
 
 
 @primitive(r"x_{ii}", name="diagonal")
@@ -151,8 +149,8 @@ def diagonal(input, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         DimensionError: if the tensor lacks one of the dimensions.
         UsageError: if the two dimensions are the same.
     """
-    ndim = raw(input).ndim
+    ndim = array_of(input).ndim
     axis1, axis2 = axis_of(dim1, ndim, "dim1"), axis_of(dim2, ndim, "dim2")
     if axis1 == axis2:
-        raise UsageError(f"diagonal needs two different dimensions: got {dim1} and {dim2} for shape {raw(input).shape}")
-    return main_diagonal(input, operator.index(offset), axis1, axis2)
+        raise UsageError(f"diagonal needs two different dimensions: got {dim1} and {dim2} for shape {array_of(input).shape}")
+    return main_diagonal(input, integer(offset, "offset"), axis1, axis2)

@@ -7,7 +7,7 @@ import numpy as np
 from .. import kernels
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
 from ..primitive import fused
-from ..tensor import Tensor, raw, wrap
+from ..tensor import Tensor, array_of, raw, wrap
 from .activation import log_soft_maximum, log_softmax
 from .arithmetic import select
 from .indexing import getitem
@@ -116,7 +116,7 @@ def checked_weight(weight, x: Tensor, classes: int, name: str):
 
 
 def cross_entropy(
-    input, target, weight=None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    input, target, weight=None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> Tensor:
     """The cross-entropy of logits against classes, or against a distribution over the classes.
 
@@ -147,7 +147,7 @@ def cross_entropy(
         raise ShapeError("cross_entropy needs logits (classes), (rows, classes) or (batch, classes, d1, ..): got a scalar")
     classes = x.shape[0 if x.ndim == 1 else 1]
     weight = checked_weight(weight, x, classes, "cross_entropy")
-    given = np.asarray(raw(target))
+    given = np.asarray(array_of(target))
     if given.dtype.kind == "f":
         if given.shape != x.shape:
             raise ShapeError(
@@ -176,7 +176,7 @@ def _against_distribution(x: Tensor, target, weight, reduction: str, label_smoot
     return sum_(losses) if reduction == "sum" else mean(losses)
 
 
-def nll_loss(input, target, weight=None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+def nll_loss(input, target, weight=None, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """The negative log-likelihood ``-w[t] x[t]`` of classes t under log-probabilities x, such as log_softmax gives.
 
     Arguments, shapes, errors and the meaning of the mean are those of :func:`cross_entropy`.
@@ -189,7 +189,7 @@ def nll_loss(input, target, weight=None, ignore_index: int = -100, reduction: st
         )
     rows, shape = classes_last(x)
     weight = checked_weight(weight, x, rows.shape[1], "nll_loss")
-    given = np.asarray(raw(target))
+    given = np.asarray(array_of(target))
     if given.shape != shape:
         raise ShapeError(f"nll_loss needs targets of shape {shape} for log-probabilities of shape {x.shape}: got {given.shape}")
     targets = checked_targets(given, rows.shape[1], ignore_index, "nll_loss").reshape(-1)

@@ -8,6 +8,20 @@ import operator
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
 
 
+def integer(value, what: str) -> int:
+    """``value`` as a Python integer.
+
+    Raises:
+        DTypeError: if it is something else; booleans are no integers here.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{what} is an integer: got {value!r}") from None
+
+
 def axis_of(dim, ndim: int, what: str = "dim") -> int:
     """``dim`` counted from the front.
 
@@ -15,10 +29,7 @@ def axis_of(dim, ndim: int, what: str = "dim") -> int:
         DimensionError: if it is outside [-ndim, ndim - 1] (a zero-dimensional tensor counts as having one dimension).
         DTypeError: if it is not an integer.
     """
-    try:
-        i = operator.index(dim)
-    except TypeError:
-        raise DTypeError(f"{what} is an integer: got {dim!r}") from None
+    i = integer(dim, what)
     n = max(ndim, 1)
     if not -n <= i < n:
         raise DimensionError(f"{what} is between {-n} and {n - 1} for a tensor of {ndim} dimensions: got {i}")

@@ -12,9 +12,9 @@ import numpy as np
 from .. import kernels
 from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
-from ..promotion import FLOAT32, FLOAT64, result_type
-from ..tensor import Tensor, raw, wrap
-from .arithmetic import as_operand, neg, quiet, select
+from ..promotion import FLOAT32, FLOAT64, require_operands, result_type
+from ..tensor import Tensor, array_of, raw, wrap
+from .arithmetic import as_operand, neg, operand, quiet, select
 from .layout import pays
 
 
@@ -181,6 +181,7 @@ sigmoid.vjp(x=lambda g, out: g * out * (1 - out))
 @primitive(r"\mathrm{erf}\,x", promote="float")
 def erf(x):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    require_operands("erf", x)
     x = np.asarray(x)
     if x.dtype in (FLOAT32, FLOAT64):
         return kernels.activations.erf(x)
@@ -270,7 +271,9 @@ def clamp(input, min=None, max=None) -> Tensor:
     if min is None and max is None:
         raise UsageError("clamp needs min, max or both: got neither")
     operands = [input, min, max]
-    dtype = result_type(*(raw(x) for x in operands if x is not None))
+    given = [operand(x) for x in operands if x is not None]
+    require_operands("clamp", *given)
+    dtype = result_type(*given)
     if dtype.kind == "b":
         raise DTypeError("clamp needs numbers: got a bool tensor; convert it with .long() or .float()")
     return clip(*(None if x is None else as_operand(x, dtype) for x in operands))
@@ -288,7 +291,7 @@ def masked_fill(input, mask, value) -> Tensor:
         ShapeError: for a ``value`` with dimensions.
         DTypeError: for a ``value`` that the dtype of ``input`` has not, such as an infinity among integers.
     """
-    condition, dtype = np.asarray(raw(mask)), raw(input).dtype
+    condition, dtype = np.asarray(raw(mask)), array_of(input).dtype
     if condition.dtype != np.bool_:
         raise UsageError(f"masked_fill needs a bool mask: got dtype {condition.dtype}; compare it with something first")
     if np.ndim(raw(value)):
@@ -303,17 +306,17 @@ def masked_fill(input, mask, value) -> Tensor:
 
 def isnan(input) -> Tensor:
     """Where the elements are NaN, as a bool tensor."""
-    return wrap(np.isnan(raw(input)))
+    return wrap(np.isnan(array_of(input)))
 
 
 def isinf(input) -> Tensor:
     """Where the elements are infinite, as a bool tensor."""
-    return wrap(np.isinf(raw(input)))
+    return wrap(np.isinf(array_of(input)))
 
 
 def isfinite(input) -> Tensor:
     """Where the elements are neither infinite nor NaN, as a bool tensor."""
-    return wrap(np.isfinite(raw(input)))
+    return wrap(np.isfinite(array_of(input)))
 
 
 negative = neg

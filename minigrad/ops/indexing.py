@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
 from ..primitive import Part, primitive
-from ..tensor import Tensor, raw
-from .dims import axis_of, numpy_names
+from ..tensor import Tensor, array_of, raw
+from .dims import axis_of, integer, numpy_names
 
 # -- x[index] -----------------------------------------------------------------------------------------------------------
 
@@ -82,6 +82,8 @@ def _part(part):
             raise _no_index(f"an array of dtype {part.dtype}")
         # A copy, because the backward pass needs the index as it is now, whatever its owner does to it in between.
         return np.array(part) if part.ndim or part.dtype == np.bool_ else int(part)
+    if isinstance(part, (str, bytes)):
+        raise DTypeError(f"a tensor is indexed by position, not by name: got {part!r}")
     try:
         return operator.index(part)
     except TypeError:
@@ -171,7 +173,7 @@ def getitem(input: Tensor, index) -> Tensor:
     Raises:
         DimensionError: for an index outside its dimension, too many of them, or masks and arrays that do not fit.
     """
-    index = plain(index, raw(input).ndim)
+    index = plain(index, array_of(input).ndim)
     try:
         return chosen(input, index)
     except (IndexError, ValueError) as error:
@@ -180,7 +182,7 @@ def getitem(input: Tensor, index) -> Tensor:
 
 def explained(input, index, error) -> Exception:
     """The NumPy error in our words."""
-    shape = raw(input).shape
+    shape = array_of(input).shape
     if not shape:
         return DimensionError(f"a tensor without dimensions has no elements to choose by {shown(index)}: use item()")
     return DimensionError(f"cannot index a tensor of shape {shape} by {shown(index)}: {error}")
@@ -198,8 +200,8 @@ def shown(index) -> str:
 @numpy_names
 def select(input, dim: int, index: int) -> Tensor:
     """The slice number ``index`` along ``dim``, without that dimension."""
-    axis = axis_of(dim, raw(input).ndim)
-    return getitem(input, (slice(None),) * axis + (operator.index(index),))
+    axis = axis_of(dim, array_of(input).ndim)
+    return getitem(input, (slice(None),) * axis + (integer(index, "index"),))
 
 
 # -- by index tensors ---------------------------------------------------------------------------------------------------
@@ -240,7 +242,7 @@ def gather(input, dim: int, index) -> Tensor:
         ShapeError, DTypeError: for another index.
         DimensionError: for indices that are negative or too large.
     """
-    x, where = raw(input), _index_tensor(index, "gather")
+    x, where = array_of(input), _index_tensor(index, "gather")
     axis = axis_of(dim, x.ndim)
     _fits(x, where, axis, "gather")
     _in_range(where, x.shape[axis] if x.ndim else 1, "gather")
@@ -285,7 +287,7 @@ def scatter_add(input, dim: int, index, src) -> Tensor:
         ShapeError, DTypeError: for operands that do not fit.
         DimensionError: for indices that are negative or too large.
     """
-    x, where, source = raw(input), _index_tensor(index, "scatter_add"), raw(src)
+    x, where, source = array_of(input), _index_tensor(index, "scatter_add"), array_of(src)
     axis = axis_of(dim, x.ndim)
     _fits(x, where, axis, "scatter_add")
     if where.ndim != source.ndim or any(n > m for n, m in zip(where.shape, source.shape)):
@@ -303,7 +305,7 @@ def index_select(input, dim: int, index) -> Tensor:
     Raises:
         DimensionError: for indices that are negative or too large, or that are no vector.
     """
-    x, where = raw(input), _index_tensor(index, "index_select")
+    x, where = array_of(input), _index_tensor(index, "index_select")
     if where.ndim > 1:
         raise DimensionError(f"index_select needs a vector of indices: got shape {where.shape}")
     axis = axis_of(dim, x.ndim)
@@ -323,7 +325,7 @@ def repeat_interleave(input, repeats, dim=None) -> Tensor:
         UsageError: for negative repeats.
     """
     x = input.reshape(-1) if dim is None else input
-    axis = 0 if dim is None else axis_of(dim, raw(input).ndim)
+    axis = 0 if dim is None else axis_of(dim, array_of(input).ndim)
     length = raw(x).shape[axis]
     counts = np.asarray(raw(repeats))
     if counts.ndim > 1 or counts.size not in (1, length):
@@ -343,7 +345,7 @@ def take_along_dim(input, indices, dim=None) -> Tensor:
         ShapeError, DTypeError: for indices that do not fit.
         DimensionError: for indices that are negative or too large.
     """
-    x, where = raw(input), _index_tensor(indices, "take_along_dim")
+    x, where = array_of(input), _index_tensor(indices, "take_along_dim")
     if dim is None:
         where = where.reshape(-1)
         _in_range(where, x.size, "take_along_dim")
@@ -376,7 +378,7 @@ def masked_select(input, mask) -> Tensor:
     Raises:
         DTypeError: for a mask that is not bool.
     """
-    x, held = raw(input), raw(mask)
+    x, held = array_of(input), array_of(mask)
     if held.dtype != np.bool_:
         raise DTypeError(f"masked_select needs a bool mask: got dtype {held.dtype}")
     shape = _together(x.shape, held.shape)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 
 import numpy as np
 
 from ..errors import DimensionError, DTypeError, ShapeError, UsageError
 from ..primitive import Primitive
 from ..promotion import promote_types
-from ..tensor import Tensor, raw, wrap
-from .dims import axis_of, numpy_names, sizes
+from ..tensor import Tensor, array_of, tensor_of, wrap
+from .dims import axis_of, integer, numpy_names, sizes
 
 # -- joining ------------------------------------------------------------------------------------------------------------
 
@@ -67,25 +66,30 @@ def cat(tensors, dim: int = 0) -> Tensor:
         UsageError: for no tensors at all.
         ShapeError: if their other sizes differ.
     """
-    if isinstance(tensors, (Tensor, np.ndarray)):
-        raise DTypeError("cat takes a list or tuple of tensors: got a single tensor")
-    tensors = [t for t in tensors if raw(t).shape != (0,)] or list(tensors)[:1]  # PyTorch lets an empty vector join anything
+    _a_sequence(tensors, "cat")
     if not tensors:
         raise UsageError("cat needs at least one tensor: got none")
-    shapes = [raw(t).shape for t in tensors]
+    # PyTorch lets an empty vector join anything; only its dtype counts.
+    tensors = _alike(tensors)
+    tensors = [t for t in tensors if array_of(t).shape != (0,)] or tensors[:1]
+    shapes = [array_of(t).shape for t in tensors]
     if any(len(s) == 0 for s in shapes):
         raise ShapeError("cat needs tensors with dimensions: got one without; use stack")
     axis = axis_of(dim, len(shapes[0]))
     if len({len(s) for s in shapes}) > 1 or len({(*s[:axis], *s[axis + 1 :]) for s in shapes}) > 1:
         raise ShapeError(f"cat needs sizes that agree except in dim {dim}: got {', '.join(map(str, shapes))}")
-    tensors = _alike(tensors)
     starts = (0, *itertools.accumulate(shape[axis] for shape in shapes))
     return _cat_of(len(tensors))(*tensors, axis, starts)
 
 
+def _a_sequence(tensors, name: str) -> None:
+    if not isinstance(tensors, (list, tuple)):
+        raise DTypeError(f"{name} takes a list or tuple of tensors: got a {type(tensors).__name__}")
+
+
 def _alike(tensors: list) -> list:
     """The tensors in the dtype that holds all of theirs."""
-    dtypes = [raw(t).dtype for t in tensors]
+    dtypes = [array_of(t).dtype for t in tensors]
     dtype = functools.reduce(promote_types, dtypes)
     return [t if own == dtype else (t if isinstance(t, Tensor) else wrap(t)).to(dtype) for t, own in zip(tensors, dtypes)]
 
@@ -100,10 +104,8 @@ def stack(tensors, dim: int = 0) -> Tensor:
     Raises:
         ShapeError: if their shapes differ, or there are none.
     """
-    if isinstance(tensors, (Tensor, np.ndarray)):
-        raise DTypeError("stack takes a list or tuple of tensors: got a single tensor")
-    tensors = list(tensors)
-    shapes = {raw(t).shape for t in tensors}
+    _a_sequence(tensors, "stack")
+    shapes = {array_of(t).shape for t in tensors}
     if len(shapes) != 1:
         raise ShapeError(f"stack needs tensors of one shape: got {', '.join(map(str, shapes)) or 'no tensors'}")
     return _stack_of(len(tensors))(*_alike(tensors), axis_of(dim, len(shapes.pop()) + 1))
@@ -113,31 +115,33 @@ def stack(tensors, dim: int = 0) -> Tensor:
 
 
 @numpy_names
-def split(tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor, split_size_or_sections=None, dim: int = 0, *, split_size=None) -> tuple[Tensor, ...]:
     """Views along ``dim`` of a given size each (the last may be smaller), or of the sizes listed.
+
+    PyTorch's method calls the second argument ``split_size``, its function ``split_size_or_sections``; both take both.
 
     Raises:
         ShapeError: if the sizes listed do not add up to the size of ``dim``, or there is no dimension to split.
     """
     axis, length = _to_part(tensor, dim, "split")
-    try:
-        size = operator.index(split_size_or_sections)
-    except TypeError:
-        parts = sizes((tuple(split_size_or_sections),))
+    wanted = split_size_or_sections if split_size is None else split_size
+    if isinstance(wanted, (list, tuple)):
+        parts = sizes((wanted,))
     else:
+        size = integer(wanted, "split_size")
         if size < 0 or (size == 0 and length):
             raise UsageError(f"split needs a positive size: got {size}")
         parts = tuple(min(size, length - i) for i in range(0, length, size)) if length else (0,)
     if sum(parts) != length or any(n < 0 for n in parts):
         raise ShapeError(f"split sections add up to the size {length} of dim {dim}: got {parts}")
     starts = (0, *itertools.accumulate(parts))
-    tensor = tensor if isinstance(tensor, Tensor) else wrap(np.asarray(tensor))
+    tensor = tensor_of(tensor)
     return tuple(tensor[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(starts))
 
 
 def _to_part(input, dim: int, name: str) -> tuple[int, int]:
     """The axis to part a tensor along, and its length."""
-    shape = raw(input).shape
+    shape = array_of(input).shape
     axis = axis_of(dim, len(shape))
     if not shape:
         raise DimensionError(f"{name} needs a tensor with dimensions: this one has none")
@@ -147,7 +151,7 @@ def _to_part(input, dim: int, name: str) -> tuple[int, int]:
 @numpy_names
 def chunk(input, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
-    if chunks <= 0:
+    if integer(chunks, "chunks") <= 0:
         raise UsageError(f"chunk needs a positive number of chunks: got {chunks}")
     _, length = _to_part(input, dim, "chunk")
     return split(input, -(-length // chunks), dim) if length else split(input, [0] * chunks, dim)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from ..promotion import FLOAT32, FLOAT64
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, tensor_of
 
 SMALL = 4096  # elements below which NumPy is as quick as a kernel, and spares small programs the loading of Numba
 
@@ -37,7 +37,7 @@ def floating(input, name: str) -> Tensor:
     Raises:
         DTypeError: if it has another dtype.
     """
-    x = input if isinstance(input, Tensor) else wrap(np.asarray(input))
+    x = tensor_of(input)
     if x.dtype is not FLOAT32 and x.dtype != FLOAT64:
         raise DTypeError(f"{name} needs a float32 or float64 tensor: got dtype {x.dtype}; use .float() first")
     return x

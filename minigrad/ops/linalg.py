@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
-from ..tensor import Tensor, raw, wrap
+from ..tensor import Tensor, array_of, tensor_of
 from .arithmetic import mul
 from .arrangement import diagonal
 from .norms import norm
@@ -97,7 +97,7 @@ def matmul(input, other) -> Tensor:
 
 
 def _ranked(name: str, input, other, ranks: tuple[int, int]):
-    a, b = raw(input), raw(other)
+    a, b = array_of(input), array_of(other)
     _same_dtype(a, b, name)
     if (a.ndim, b.ndim) != ranks:
         raise ShapeError(f"{name} takes {ranks[0]} and {ranks[1]} dimensions: got {a.shape} and {b.shape}; matmul takes any")
@@ -115,7 +115,7 @@ def bmm(input, mat2) -> Tensor:
     Raises:
         ShapeError: if the batches differ.
     """
-    a, b = raw(input), raw(mat2)
+    a, b = array_of(input), array_of(mat2)
     _same_dtype(a, b, "bmm")
     if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
         raise ShapeError(f"bmm needs one batch size: got {a.shape[0]} and {b.shape[0]}; matmul broadcasts")
@@ -138,7 +138,7 @@ def outer(input, vec2) -> Tensor:
     Raises:
         ShapeError: for operands of other shapes.
     """
-    a, b = raw(input), raw(vec2)
+    a, b = array_of(input), array_of(vec2)
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(f"outer takes two vectors: got {a.shape} and {b.shape}")
     return mul(unsqueeze(input, 1), vec2)
@@ -154,7 +154,7 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1) -> Tensor:
         ShapeError, DTypeError: for operands that do not fit.
     """
     product = mm(mat1, mat2)
-    x = raw(input)
+    x = array_of(input)
     if x.dtype != product.dtype:
         raise DTypeError(f"addmm needs operands of one dtype: got {x.dtype} and {product.dtype}; convert one with .to()")
     if x.ndim > 2 or any(n not in (1, m) for n, m in zip(x.shape[::-1], product.shape[::-1])):
@@ -183,7 +183,9 @@ def einsum(equation: str, *operands) -> Tensor:
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    operands = tuple(x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in operands)
+    operands = tuple(tensor_of(x) for x in operands)
+    if not isinstance(equation, str):
+        raise DTypeError(f"einsum takes its equation as text: got a {type(equation).__name__}")
     terms, output = _parse(equation, operands)
     sizes: dict = {}
     tensors = []
@@ -316,7 +318,7 @@ def cdist(x1, x2, p: float = 2.0) -> Tensor:
         ShapeError, DTypeError: for operands that do not fit.
         UsageError: for a negative ``p``.
     """
-    a, b = raw(x1), raw(x2)
+    a, b = array_of(x1), array_of(x2)
     _same_dtype(a, b, "cdist")
     if p < 0:
         raise UsageError(f"cdist needs p from 0 upward: got {p}")
@@ -327,6 +329,6 @@ def cdist(x1, x2, p: float = 2.0) -> Tensor:
 
 def trace(input) -> Tensor:
     """The sum of the main diagonal of a matrix."""
-    if raw(input).ndim != 2:
-        raise ShapeError(f"trace needs a matrix: got shape {raw(input).shape}")
+    if array_of(input).ndim != 2:
+        raise ShapeError(f"trace needs a matrix: got shape {array_of(input).shape}")
     return sum_(diagonal(input))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import kernels
 from ..errors import ShapeError
 from ..primitive import fused
@@ -20,7 +22,7 @@ def _reference(x, weight, bias):
 def affine(x, weight, bias):
     """Every row of x times the transposed weight, as one flat product (rows, in) @ (in, out); the bias is added in place."""
     out_features, in_features = weight.shape
-    out = kernels.matmul.matmul(x.reshape(-1, in_features), weight.T)
+    out = kernels.matmul.matmul(x.reshape(math.prod(x.shape[:-1]), in_features), weight.T)
     if bias is not None:
         kernels.bias.add_bias_(out, ready(bias))
     return out.reshape(*x.shape[:-1], out_features), None
@@ -29,9 +31,10 @@ def affine(x, weight, bias):
 @affine.backward("x", "weight", "bias")
 def _(g, x, weight, needs):
     out_features, in_features = weight.shape
-    g = ready(g).reshape(-1, out_features)
+    rows = math.prod(x.shape[:-1])  # not -1, which has no answer where there are no features
+    g = ready(g).reshape(rows, out_features)
     gx = kernels.matmul.matmul(g, weight).reshape(x.shape) if needs[0] else None
-    gweight = kernels.matmul.matmul(g.T, x.reshape(-1, in_features)) if needs[1] else None
+    gweight = kernels.matmul.matmul(g.T, x.reshape(rows, in_features)) if needs[1] else None
     gbias = kernels.bias.sum_rows(g) if needs[2] else None
     return gx, gweight, gbias
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from ..errors import UsageError
 from ..primitive import primitive
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, tensor_of, wrap
 from .arithmetic import convert, quiet, to
 from .dims import axes_of, numpy_names
 from .elementwise import absolute
-from .reduction import amax, amin, require_floating, spread, sum, tensor_of
+from .reduction import amax, amin, require_floating, spread, sum
 
 
 @primitive(r"\sqrt{\sum_i x_i^2}", name="euclidean_norm")

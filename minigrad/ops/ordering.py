@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..tensor import Tensor, raw, wrap
-from .dims import axis_of, numpy_names
+from ..tensor import Tensor, array_of, wrap
+from .dims import axis_of, integer, numpy_names
 from .indexing import along, chosen
 
 
@@ -22,7 +22,7 @@ class Ranked(NamedTuple):
 @numpy_names
 def sort(input, dim: int = -1, descending: bool = False, stable: bool = False) -> Ranked:
     """Values in order along ``dim`` with their indices; equal values keep their order. NaN counts as the largest."""
-    x = raw(input)
+    x = array_of(input)
     axis = axis_of(dim, x.ndim)
     return _ranked(input, _order(x, axis, descending), axis)
 
@@ -30,7 +30,7 @@ def sort(input, dim: int = -1, descending: bool = False, stable: bool = False) -
 @numpy_names
 def argsort(input, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that put the values along ``dim`` in order."""
-    x = raw(input)
+    x = array_of(input)
     return wrap(_order(x, axis_of(dim, x.ndim), descending))
 
 
@@ -54,10 +54,10 @@ def topk(input, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
     Raises:
         UsageError: for more values than there are.
     """
-    x = raw(input)
+    x = array_of(input)
     axis = axis_of(dim, x.ndim)
     length = x.shape[axis] if x.ndim else 1
-    if not 0 <= k <= length:
+    if not 0 <= integer(k, "k") <= length:
         raise UsageError(f"topk finds from 0 to {length} values along dim {dim} of shape {x.shape}: got k={k}")
     if not x.ndim:
         return _ranked(input, np.zeros((), np.int64), axis)
@@ -97,8 +97,8 @@ def unique(input, sorted: bool = True, return_inverse: bool = False, return_coun
         how often each occurs.
     """
     if dim is not None:
-        dim = axis_of(dim, raw(input).ndim)
-    parts = np.unique(raw(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+        dim = axis_of(dim, array_of(input).ndim)
+    parts = np.unique(array_of(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     if not isinstance(parts, tuple):
         return wrap(parts)
     return tuple(wrap(np.asarray(p)) for p in parts)
@@ -106,7 +106,7 @@ def unique(input, sorted: bool = True, return_inverse: bool = False, return_coun
 
 def nonzero(input, *, as_tuple: bool = False):
     """The indices of the elements that are not zero, one row each: (count, ndim); or, as a tuple, one vector per dimension."""
-    x = np.asarray(raw(input))
+    x = np.asarray(array_of(input))
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(np.atleast_1d(x)))
     return wrap(np.argwhere(x))

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError, UsageError
 from ..promotion import FLOAT32, INT64
-from ..tensor import Tensor, as_dtype, raw, wrap
-from .dims import shape_of
+from ..tensor import Tensor, array_of, as_dtype, wrap
+from .dims import integer, shape_of
 
 _generator = np.random.Generator(np.random.PCG64(0))
 
@@ -77,6 +77,7 @@ def randint(low=0, high=None, size=None, *, dtype=None) -> Tensor:
         low, high = 0, low
     if size is None:
         raise DTypeError("randint needs a size: randint(high, size) or randint(low, high, size)")
+    low, high = integer(low, "low"), integer(high, "high")
     if high <= low:
         raise UsageError(f"randint needs low < high: got {low} and {high}")
     dtype = INT64 if dtype is None else as_dtype(dtype)
@@ -91,17 +92,17 @@ def randperm(n: int, *, dtype=None) -> Tensor:
 
 def rand_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
     """As :func:`rand`, with the shape and dtype of ``input``."""
-    return rand(raw(input).shape, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+    return rand(array_of(input).shape, dtype=dtype or array_of(input).dtype, requires_grad=requires_grad)
 
 
 def randn_like(input, *, dtype=None, requires_grad: bool = False) -> Tensor:
     """As :func:`randn`, with the shape and dtype of ``input``."""
-    return randn(raw(input).shape, dtype=dtype or raw(input).dtype, requires_grad=requires_grad)
+    return randn(array_of(input).shape, dtype=dtype or array_of(input).dtype, requires_grad=requires_grad)
 
 
-def randint_like(input, low: int, high=None, *, dtype=None) -> Tensor:
+def randint_like(input, low: int = 0, high=None, *, dtype=None) -> Tensor:
     """As :func:`randint`, with the shape and dtype of ``input``."""
-    return randint(low, high, raw(input).shape, dtype=dtype or raw(input).dtype)
+    return randint(low, high, array_of(input).shape, dtype=dtype or array_of(input).dtype)
 
 
 def bernoulli(input, p: float | None = None) -> Tensor:
@@ -111,7 +112,7 @@ def bernoulli(input, p: float | None = None) -> Tensor:
         DTypeError: for probabilities that are not floating-point.
         UsageError: for probabilities outside [0, 1].
     """
-    x = raw(input)
+    x = array_of(input)
     chances = np.asarray(x if p is None else p)
     if chances.dtype.kind != "f" and p is None:
         raise DTypeError(f"bernoulli needs floating-point probabilities: got dtype {chances.dtype}; use .float() first")
@@ -132,7 +133,7 @@ def multinomial(input, num_samples: int, replacement: bool = False) -> Tensor:
         UsageError: for weights that are negative, not finite or all zero, or for more samples than there are categories
             with a positive weight, without replacement.
     """
-    weights = raw(input)
+    weights = array_of(input)
     if weights.ndim not in (1, 2):
         raise ShapeError(f"multinomial takes (categories) or (rows, categories): got shape {weights.shape}")
     if weights.dtype.kind != "f":
@@ -140,7 +141,7 @@ def multinomial(input, num_samples: int, replacement: bool = False) -> Tensor:
     rows = np.atleast_2d(weights).astype(np.float64)
     if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1) <= 0).any():
         raise UsageError("multinomial needs weights that are finite, not negative, and not all zero in a row")
-    if num_samples <= 0:
+    if integer(num_samples, "num_samples") <= 0:
         raise UsageError(f"multinomial needs a positive number of samples: got {num_samples}")
     drawn = _with_replacement(rows, num_samples) if replacement else _without_replacement(rows, num_samples)
     return wrap(drawn if weights.ndim == 2 else drawn[0])

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import DimensionError, DTypeError
 from ..primitive import primitive
 from ..promotion import INT64
-from ..tensor import Tensor, as_dtype, raw, wrap
-from .arithmetic import quiet, quotient, to
+from ..tensor import Tensor, array_of, as_dtype, tensor_of, wrap
+from .arithmetic import maximum, minimum, quiet, quotient, to
 from .dims import axes_of, axis_of, numpy_names
 from .elementwise import sqrt
 from .indexing import take_along_dim
@@ -21,10 +21,6 @@ from .shaping import flatten, reshape
 def spread(g, axes, keepdim):
     """A reduced gradient with its lost dimensions back, of size 1, ready to broadcast."""
     return g if keepdim or not axes else np.expand_dims(g, axes)
-
-
-def tensor_of(x) -> Tensor:
-    return x if isinstance(x, Tensor) else wrap(np.asarray(x))
 
 
 def require_floating(x: Tensor, name: str) -> None:
@@ -248,29 +244,25 @@ def _along(x: Tensor, dim, keepdim, find, name: str) -> Ranked:
 
 
 @numpy_names
-def max(input, dim=None, keepdim: bool = False):
+def max(input, dim=None, keepdim: bool = False, *, other=None):
     """The largest element of all (ties share the gradient), or values and indices along ``dim`` (the first of ties), or, with
-    a tensor as second argument, :func:`maximum`."""
-    from .arithmetic import maximum
-
-    if isinstance(dim, Tensor):
-        return maximum(input, dim)
+    a tensor as second argument or as ``other``, :func:`maximum`."""
+    if other is not None or isinstance(dim, Tensor):
+        return maximum(input, dim if other is None else other)
     return amax(input) if dim is None else _along(tensor_of(input), dim, keepdim, np.argmax, "max")
 
 
 @numpy_names
-def min(input, dim=None, keepdim: bool = False):
+def min(input, dim=None, keepdim: bool = False, *, other=None):
     """The smallest element of all (ties share the gradient), or values and indices along ``dim`` (the first of ties), or, with
-    a tensor as second argument, :func:`minimum`."""
-    from .arithmetic import minimum
-
-    if isinstance(dim, Tensor):
-        return minimum(input, dim)
+    a tensor as second argument or as ``other``, :func:`minimum`."""
+    if other is not None or isinstance(dim, Tensor):
+        return minimum(input, dim if other is None else other)
     return amin(input) if dim is None else _along(tensor_of(input), dim, keepdim, np.argmin, "min")
 
 
 def _arg(find, input, dim, keepdim) -> Tensor:
-    x = raw(input)
+    x = array_of(input)
     if dim is None:
         if not x.size:
             raise DimensionError(f"{find.__name__} needs at least one element: got shape {x.shape}")
@@ -296,18 +288,22 @@ def argmin(input, dim=None, keepdim: bool = False) -> Tensor:
     return _arg(np.argmin, input, dim, keepdim)
 
 
+def _truth(find, input, dim, keepdim) -> Tensor:
+    x = array_of(input)
+    axes = () if dim == () else axes_of(dim, x.ndim)  # an empty tuple means no dimension here, as in PyTorch
+    return wrap(np.asarray(find(x, axis=axes, keepdims=bool(keepdim))))
+
+
 @numpy_names
 def any(input, dim=None, keepdim: bool = False) -> Tensor:
     """Whether any element is true, over ``dim`` or in all."""
-    x = raw(input)
-    return wrap(np.asarray(np.any(x, axis=axes_of(dim, x.ndim), keepdims=bool(keepdim))))
+    return _truth(np.any, input, dim, keepdim)
 
 
 @numpy_names
 def all(input, dim=None, keepdim: bool = False) -> Tensor:
     """Whether every element is true, over ``dim`` or in all."""
-    x = raw(input)
-    return wrap(np.asarray(np.all(x, axis=axes_of(dim, x.ndim), keepdims=bool(keepdim))))
+    return _truth(np.all, input, dim, keepdim)
 
 
 @primitive(r"\ln \sum_i e^{x_i}", name="logsumexp")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError, UsageError
 from ..primitive import primitive
-from ..tensor import Tensor, raw
+from ..tensor import Tensor, array_of
 from .dims import axes_of, axis_of, numpy_names, sizes
 
 
@@ -27,7 +27,7 @@ def reshape(input, *size, shape=None) -> Tensor:
     Raises:
         ShapeError: if the sizes do not multiply to the number of elements.
     """
-    x = raw(input)
+    x = array_of(input)
     shape = sizes(size, shape)
     if -1 in shape or math.prod(shape) != x.size:
         shape = _completed(shape, x.size, f"cannot turn {x.shape} into {shape}")
@@ -42,7 +42,7 @@ def _completed(parts: tuple[int, ...], total: int, otherwise: str) -> tuple[int,
     return tuple(total // known if n == -1 else n for n in parts)
 
 
-def view(input, *shape) -> Tensor:
+def view(input, *shape, size=None) -> Tensor:
     """As :func:`reshape`: a copy where the memory does not allow a view, which PyTorch would refuse.
 
     Raises:
@@ -50,12 +50,12 @@ def view(input, *shape) -> Tensor:
     """
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, type, str)):
         raise DTypeError(f"view takes sizes, not the dtype {shape[0]}: use .to(dtype) to convert the values")
-    return reshape(input, *shape)
+    return reshape(input, *shape, shape=size)
 
 
 def view_as(input, other) -> Tensor:
     """``input`` under the shape of ``other``."""
-    return reshape(input, raw(other).shape)
+    return reshape(input, array_of(other).shape)
 
 
 reshape_as = view_as
@@ -68,9 +68,7 @@ def ravel(input) -> Tensor:
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The dimensions from ``start_dim`` to ``end_dim`` as one."""
-    x = raw(input)
-    if not x.ndim:
-        return reshaped(input, (1,))
+    x = array_of(input)
     start, end = axis_of(start_dim, x.ndim, "start_dim"), axis_of(end_dim, x.ndim, "end_dim")
     if start > end:
         raise UsageError(f"flatten goes from start_dim up to end_dim: got {start_dim} and {end_dim} for shape {x.shape}")
@@ -84,7 +82,7 @@ def unflatten(input, dim: int, sizes: tuple[int, ...]) -> Tensor:
     Raises:
         ShapeError: if the sizes do not multiply to that of the dimension.
     """
-    shape = raw(input).shape
+    shape = array_of(input).shape
     axis = axis_of(dim, len(shape))
     if not shape:
         raise ShapeError("unflatten needs a tensor with dimensions: this one has none; use reshape")
@@ -109,7 +107,7 @@ def permute(input, *order, dims=None) -> Tensor:
     Raises:
         ShapeError: if not every dimension is named once.
     """
-    x = raw(input)
+    x = array_of(input)
     wanted = sizes(order, dims)
     order = tuple(axis_of(d, x.ndim) for d in wanted)
     if sorted(order) != list(range(x.ndim)):
@@ -119,7 +117,7 @@ def permute(input, *order, dims=None) -> Tensor:
 
 def transpose(input, dim0: int, dim1: int) -> Tensor:
     """Two dimensions swapped."""
-    x = raw(input)
+    x = array_of(input)
     a, b = axis_of(dim0, x.ndim), axis_of(dim1, x.ndim)
     order = list(range(x.ndim))
     if order:
@@ -138,7 +136,7 @@ def t(input) -> Tensor:
     Raises:
         ShapeError: for more dimensions than two.
     """
-    x = raw(input)
+    x = array_of(input)
     if x.ndim > 2:
         raise ShapeError(f"t() takes at most 2 dimensions: got shape {x.shape}; use .mT or transpose(dim0, dim1)")
     return reversed_dims(input)
@@ -150,7 +148,7 @@ def movedim(input, source, destination) -> Tensor:
     Raises:
         UsageError: if the two do not name equally many dimensions, each once.
     """
-    ndim = raw(input).ndim
+    ndim = array_of(input).ndim
     sources, targets = (
         axes_of(d if isinstance(d, (tuple, list)) else (d,), ndim) if d != () else () for d in (source, destination)
     )
@@ -167,7 +165,7 @@ moveaxis = movedim
 
 def matrix_transpose(input) -> Tensor:
     """The last two dimensions swapped (``.mT``)."""
-    x = raw(input)
+    x = array_of(input)
     if x.ndim < 2:
         raise ShapeError(f".mT needs at least 2 dimensions: got shape {x.shape}")
     return transpose(input, -2, -1)
@@ -175,7 +173,7 @@ def matrix_transpose(input) -> Tensor:
 
 def reversed_dims(input) -> Tensor:
     """All dimensions in reverse order (``.T``)."""
-    return permuted(input, tuple(reversed(range(raw(input).ndim))))
+    return permuted(input, tuple(reversed(range(array_of(input).ndim))))
 
 
 @primitive(r"\mathrm{broadcast}(x)", name="expand")
@@ -193,7 +191,7 @@ def expand(input, *shape, size=None) -> Tensor:
     Raises:
         ShapeError: if a size other than 1 would have to change.
     """
-    x = raw(input)
+    x = array_of(input)
     wanted = sizes(shape, size)
     lead = len(wanted) - x.ndim
     target = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
@@ -206,7 +204,7 @@ def expand(input, *shape, size=None) -> Tensor:
 
 def expand_as(input, other) -> Tensor:
     """``input`` expanded to the shape of ``other``."""
-    return expand(input, raw(other).shape)
+    return expand(input, array_of(other).shape)
 
 
 def broadcast_to(input, size) -> Tensor:
@@ -217,7 +215,7 @@ def broadcast_to(input, size) -> Tensor:
 @numpy_names
 def squeeze(input, dim=None) -> Tensor:
     """Without its dimensions of size 1, or without those of ``dim`` that have size 1."""
-    x = raw(input)
+    x = array_of(input)
     axes = range(x.ndim) if dim is None else axes_of(dim, x.ndim) if dim != () else ()
     return reshaped(input, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
@@ -225,7 +223,7 @@ def squeeze(input, dim=None) -> Tensor:
 @numpy_names
 def unsqueeze(input, dim: int) -> Tensor:
     """With a new dimension of size 1 at ``dim``."""
-    shape = raw(input).shape
+    shape = array_of(input).shape
     axis = axis_of(dim, len(shape) + 1)
     return reshaped(input, (*shape[:axis], 1, *shape[axis:]))
 
@@ -241,7 +239,7 @@ packed.vjp(x=lambda g: g)
 
 def contiguous(input) -> Tensor:
     """The tensor itself if its memory is in row-major order, else such a copy."""
-    x = raw(input)
+    x = array_of(input)
     return input if isinstance(x, np.generic) or x.flags.c_contiguous else packed(input)
 
 

@@ -52,6 +52,7 @@ class Panel(NamedTuple):
     height: int
     series: list[Series]
     log: bool = False
+    floor: float = -math.inf  # the axis goes below this for values alone, not for room
 
 
 def draw(metrics: Iterable[Mapping[str, Any]], *, title: str = "", log_scale: bool = False) -> str:
@@ -159,7 +160,17 @@ def _decayed_sums(values: Sequence[float], decay: float) -> Iterator[tuple[float
 class _Scale:
     """Maps values to pixels, linearly or by the logarithm."""
 
-    def __init__(self, low: float, high: float, start: float, stop: float, *, pad: float = 0.06, log: bool = False) -> None:
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        start: float,
+        stop: float,
+        *,
+        pad: float = 0.06,
+        log: bool = False,
+        floor: float = -math.inf,
+    ) -> None:
         self.log = log
         low, high = self._forward(low), self._forward(high)
         negligible = 1e-9 * (1 if log else max(abs(low), abs(high)))  # rounding errors are not worth an axis
@@ -167,7 +178,7 @@ class _Scale:
             margin = pad * (high - low)
         else:  # one value alone stands in the middle
             margin = 0.5 * abs(high) or 0.5
-        self._low, self._high = low - margin, high + margin
+        self._low, self._high = max(low - margin, min(low, floor)), high + margin
         self._start, self._stop = start, stop
         self.low, self.high = (10**self._low, 10**self._high) if log else (self._low, self._high)
 
@@ -186,7 +197,7 @@ def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool) -> list[Panel]:
             points = [(step, value if value > 0 else math.nan) for step, value in points]
         if not any(math.isfinite(value) for _, value in points):
             return []
-        if smoothed:
+        if smoothed and len(points) >= 20:  # fewer values have a course of their own, which a median of 5 would hide
             return [Series(label, color, thin(smooth(points, len(points) / 120)), raw=thin(points), **more)]
         return [Series(label, color, thin(points), **more)]
 
@@ -196,7 +207,7 @@ def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool) -> list[Panel]:
     rates = series("lr", "learning rate", _LR)
     return [
         Panel("loss (nats per token)", 280, losses, log=log_scale),
-        Panel("score (%)", 160, scores),
+        Panel("score (%)", 160, scores, floor=0.0),
         Panel("learning rate", 70, rates),
     ]
 
@@ -207,13 +218,13 @@ def _draw_panel(panel: Panel, x: _Scale, top: int, last: bool) -> list[str]:
     raw = sorted(value for series in panel.series for _, value in series.raw if math.isfinite(value))
     if raw:  # the raw values may leave the frame: a single spike must not flatten everything else
         values += [raw[len(raw) // 100], raw[-1 - len(raw) // 100]]
-    y = _Scale(min(values), max(values), bottom, top, log=panel.log)
+    y = _Scale(min(values), max(values), bottom, top, log=panel.log, floor=panel.floor)
     parts = []
     for value in ticks(y.low, y.high, max(2, panel.height // 45), log=panel.log):
         at = f"{y(value):.1f}"
         parts.append(f'<path class="grid" d="M{_LEFT} {at}H{right}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{at}" dy="4" text-anchor="end">{format_tick(value)}</text>')
-    for value in ticks(x.low, x.high, 8):
+    for value in filter(float.is_integer, map(float, ticks(x.low, x.high, 8))):  # there is no half a step
         at = f"{x(value):.1f}"
         parts.append(f'<path class="grid" d="M{at} {top}V{bottom}"/>')
         if last:

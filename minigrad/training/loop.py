@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import threading
 import time
@@ -26,6 +27,8 @@ from . import checkpoint
 from .progress import Progress, format_duration
 from .rundir import RunDirectory
 
+_PROGRESS = ("step", "epoch", "batch", "best", "since_best", "validated_at", "tokens", "seconds")  # what a checkpoint remembers
+
 
 @dataclass
 class Schedule:
@@ -39,7 +42,7 @@ class Schedule:
         patience: validations without improvement after which training stops; 0 for never.
         keep: how many numbered checkpoints to keep, one of each validation; their average is often the better model.
         metric: what decides which checkpoint is the best; ``valid_loss`` is better when lower, anything else when higher.
-        enough: stop when the metric has reached this.
+        enough: stop when the metric is as good as this.
     """
 
     steps: int
@@ -123,9 +126,10 @@ class Trainer:
             found = str(error)
         finally:
             self.optimizer.zero_grad()
+        kept = f"all was saved at step {self.validated_at:,}" if self.validated_at else "no checkpoint was due yet"
         return (
-            f"training stopped at step {self.step + 1:,}: the loss or its gradient became NaN or infinite, first here: {found}. "
-            f"The last good checkpoint is kept; try a lower --lr, a longer --warmup, or a smaller --clip"
+            f"training stopped at step {self.step + 1:,}: the loss or its gradient became NaN or infinite, "
+            f"first here: {found}; {kept}; try a lower --lr, a longer --warmup, or a smaller --clip"
         )
 
     # -- the run --------------------------------------------------------------------------------------------------------
@@ -151,7 +155,8 @@ class Trainer:
                         lr = self.scheduler.get_last_lr()[0]
                         progress.update(self.step, loss=loss, lr=lr, grad_norm=norm, tokens=tokens)
                         if self.step == 1 or self.step % 10 == 0:
-                            self.run.record(self.step, loss=loss, lr=lr, grad_norm=norm, tokens=self.tokens, seconds=self.seconds)
+                            totals = {"tokens": self.tokens, "seconds": self.seconds}
+                            self.run.record(self.step, loss=loss, lr=lr, grad_norm=norm, **totals)
                         if self.step == 1:
                             self.say(progress, f"first step after {self.seconds:.1f} s")
                         if end_of_epoch:
@@ -173,7 +178,8 @@ class Trainer:
                     metrics = self._validate(progress)
         self.run.draw_curves()
         speed = self.tokens / self.seconds if self.seconds else 0.0
-        self.say(None, f"trained {self.step:,} steps, {self.tokens:,} target tokens in {format_duration(self.seconds)}: {speed:,.0f} tokens/s")
+        took = f"{self.tokens:,} target tokens in {format_duration(self.seconds)}, validation included"
+        self.say(None, f"trained {self.step:,} steps, {took}: {speed:,.0f} tokens/s")
         return metrics
 
     def say(self, progress: Progress | None, text: str) -> None:
@@ -222,8 +228,9 @@ class Trainer:
         """Keep the best checkpoint, and stop on a plateau or when the result is good enough."""
         name = self.schedule.metric
         value = metrics[name]
+        sign = -1 if name == "valid_loss" else 1
         # Higher is better; of equal ones, such as two exact matches of 100 %, the lower loss.
-        mark = [-value if name == "valid_loss" else value, -metrics["valid_loss"]]
+        mark = [-math.inf if math.isnan(x) else x for x in (sign * value, -metrics["valid_loss"])]
         if self.best is None or mark > self.best:
             self.best, self.since_best = mark, 0
             self.save("best")
@@ -231,7 +238,7 @@ class Trainer:
             self.since_best += 1
             if self.schedule.patience and self.since_best >= self.schedule.patience:
                 self.stopping = f"{name} has not improved for {self.since_best} validations: stopping early"
-        if self.schedule.enough is not None and name != "valid_loss" and value >= self.schedule.enough:
+        if self.schedule.enough is not None and sign * value >= sign * self.schedule.enough:
             self.stopping = f"{name} has reached {value:.4g}: enough"
 
     @contextlib.contextmanager
@@ -244,7 +251,10 @@ class Trainer:
         def stop(number, frame):
             if self.stopping is not None:
                 raise KeyboardInterrupt
-            self.stopping = "interrupted: saving and validating (press Ctrl-C again to stop at once)"
+            self.stopping = "interrupted: saving and validating"
+            # Said at once, as the step in hand may take a while, and past Python's buffers, which may be in use just now.
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nCtrl-C: finishing this step, then saving and validating; press it again to stop at once\n")
 
         earlier = signal.signal(signal.SIGINT, stop)
         try:
@@ -258,10 +268,7 @@ class Trainer:
         """Write a checkpoint that :meth:`resume` can go on from."""
         arrays = {f"model.{key}": np.asarray(raw(value)) for key, value in self.model.state_dict().items()}
         state = {
-            "progress": {
-                key: getattr(self, key)
-                for key in ("step", "epoch", "batch", "best", "since_best", "validated_at", "tokens", "seconds")
-            },
+            "progress": {key: getattr(self, key) for key in _PROGRESS},
             "optimizer": _plain(self.optimizer.state_dict()),
             "scheduler": _plain(self.scheduler.state_dict()),
             "random": get_rng_state(),
@@ -275,16 +282,18 @@ class Trainer:
             CheckpointError: if there is none, or it does not fit the model or the optimizer.
         """
         path = self.run.checkpoint("last")
+        if not path.exists():
+            raise CheckpointError(f"{self.run.path} has no checkpoint yet: it was stopped too early; begin a new run")
         arrays, state = checkpoint.load(path, require=("progress", "optimizer", "scheduler", "random"))
         load_weights(self.model, arrays, path)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path} does not fit this optimizer: {error}") from None
-        set_rng_state(state["random"])
-        for key, value in state["progress"].items():
-            setattr(self, key, value)
+            set_rng_state(state["random"])
+            for key in _PROGRESS:
+                setattr(self, key, state["progress"][key])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} does not fit this run: {error}; use the checkpoint that this run wrote") from None
         self.run.rewind(self.step)
 
 
@@ -298,7 +307,9 @@ def load_weights(model: Any, arrays: dict[str, np.ndarray], path: Any) -> None:
     try:
         model.load_state_dict(weights)
     except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} does not fit this model: {error}") from None
+        mismatch = str(error)  # of a large model a list of hundreds of arrays
+        mismatch = mismatch if len(mismatch) < 500 else f"{mismatch[:400]} ...; build the model as it was when it was saved"
+        raise CheckpointError(f"{path} does not fit this model: {mismatch}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -112,6 +112,8 @@ class Progress:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Time inside this block, such as a validation, counts neither for tokens per second nor for the remaining time."""
+        if self._bar is not None and self._shown_step not in (None, self.step):
+            self._show()  # the bar will stand still: let it stand at the step that was reached
         with self.tokens.paused(), self._steps.paused():
             yield
 

@@ -19,6 +19,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata as packages
 from pathlib import Path
@@ -56,23 +57,61 @@ class RunDirectory:
         Raises:
             CheckpointError: the directory holds a run or other files, is a file, or cannot be written.
         """
+        cls.check_new(path, root=root)
         if path is None:
             return cls(_make_numbered(Path(root), f"{_as_name(job)}-{_as_name(data)}"))
-        path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise CheckpointError(f"a run needs a directory: {path} is a file; give another --out")
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            held = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+            Path(path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise atomic.cannot_write(path, error) from error
-        if "config.json" in held:
-            raise CheckpointError(f"{path} already holds a run; continue it with --resume, or give another --out")
-        if held:
-            raise CheckpointError(f"a new run needs an empty directory: {path} holds {held[0]!r}; give another --out")
-        if not os.access(path, os.W_OK):
-            raise CheckpointError(f"{path} cannot be written: permission denied; give another --out")
         return cls(path)
+
+    @staticmethod
+    def check_new(path: str | os.PathLike | None = None, *, root: str | os.PathLike = "runs") -> None:
+        """Raise what :meth:`create` would, and make nothing: to be asked before long work."""
+        place = Path(root if path is None else path)
+        try:
+            existing = next(parent for parent in (place, *place.absolute().parents) if parent.exists())
+            held = sorted(e.name for e in place.iterdir() if not e.name.startswith(".")) if path and place.is_dir() else []
+        except OSError as error:
+            raise atomic.cannot_write(place, error) from error
+        if not existing.is_dir():
+            raise CheckpointError(f"a run needs a directory: {existing} is a file; give another --out")
+        if not os.access(existing, os.W_OK):
+            raise CheckpointError(f"{existing} cannot be written: permission denied, or read-only; give another --out")
+        if "config.json" in held:
+            raise CheckpointError(f"{place} already holds a run; continue it with --resume, or give another --out")
+        if held:
+            raise CheckpointError(f"a new run needs an empty directory: {place} holds {held[0]!r}; give another --out")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Train in this directory alone: two processes would overwrite each other's checkpoints.
+
+        The claim is a lock on the directory itself. It leaves no file behind and ends with the process, however that ends.
+        Where the system or the file system has no such lock (Windows, some network drives), nothing is claimed.
+
+        Raises:
+            CheckpointError: another process trains here.
+        """
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        directory = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(directory)
+            message = f"another process is training in {self.path}; wait for its end, or give another --out"
+            raise CheckpointError(message) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            os.close(directory)
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunDirectory":
@@ -93,12 +132,26 @@ class RunDirectory:
 
     # Configuration and vocabulary
 
-    def write_config(self, options: Mapping[str, Any], seed: int | None = None, command: Iterable[str] | None = None) -> None:
-        """Write ``config.json``: the job's options, and what else is needed to make the run again."""
+    def write_config(
+        self,
+        options: Mapping[str, Any],
+        seed: int | None = None,
+        command: Iterable[str] | None = None,
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write ``config.json``: the job's options, and what else is needed to make the run again.
+
+        Args:
+            options: the job's options, whatever they are.
+            seed: of everything random.
+            command: the command line; this process's own by default.
+            data: what tells whether the data is still the same, by split.
+        """
         config = {
             "format": FORMAT,
             "options": dict(options),
             "seed": seed,
+            "data": dict(data or {}),
             "command": list(sys.argv if command is None else command),
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": {
@@ -110,7 +163,7 @@ class RunDirectory:
         self._write_json("config.json", config)
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`write_config` wrote, as a dict with the keys options, seed, command, created, versions, platform."""
+        """What :meth:`write_config` wrote, with the keys options, seed, data, command, created, versions, platform."""
         config = self._read_json("config.json")
         found = config.get("format") if isinstance(config, dict) else None
         if found != FORMAT:
@@ -119,6 +172,10 @@ class RunDirectory:
                 "use the minigrad that wrote it, or train again"
             )
         return config
+
+    def write_options(self, options: Mapping[str, Any]) -> None:
+        """Put other options into ``config.json``, whose other entries stay: a resumed run may have more steps to go."""
+        self._write_json("config.json", {**self.config(), "options": dict(options)})
 
     def write_vocabulary(self, vocabulary: Any) -> None:
         """Write ``vocabulary.json``: any JSON value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ import numpy as np
 from ..autograd import no_grad
 from ..data import ParallelText, Skipped, TextPairs, TokenBatches, Tokenizer, builtin_task, pad, read_pairs, train_tokenizer
 from ..data.vocabulary import EOS
-from ..decoding import Hypothesis, beam_search, greedy
+from ..decoding import Hypothesis, beam_search, greedy, longest_output
 from ..errors import CheckpointError, DataError, UsageError
 from . import checkpoint
 from .loop import load_weights
 from .metrics import bleu, chrf, exact_match, perplexity
 from .rundir import RunDirectory
 
-SPLITS = ("train", "valid", "test")
+LONGEST = 4000  # tokens of a sentence to translate or measure; the memory for attention grows with their square
 
 
 @dataclass
@@ -43,13 +44,20 @@ class Decoding:
 
 
 def read_split(options: dict[str, Any], split: str) -> TextPairs | None:
-    """The text of one split as the options say, or None if they name no files for it."""
-    paths = options.get(f"{split}_files")
-    if paths:
-        return read_pairs(paths, columns=tuple(options["columns"]))
-    if options.get("train_files"):
-        return None
-    return builtin_task(options["data"]).generate(split, options[f"{split}_size"], options["data_seed"])
+    """The text of one split, "train", "valid" or "test", as the options say, or None if they name no files for it."""
+    if not options["train_files"]:
+        return builtin_task(options["data"]).generate(split, options[f"{split}_size"], options["data_seed"])
+    paths = options[f"{split}_files"]
+    return read_pairs(paths, columns=tuple(options["columns"])) if paths else None
+
+
+def training_text(options: dict[str, Any]) -> tuple[TextPairs, TextPairs]:
+    """The text to train on and that to validate on; without files for the latter it is a part of the former."""
+    training, validation = read_split(options, "train"), read_split(options, "valid")
+    assert training is not None
+    if validation is not None:
+        return training, validation
+    return hold_out(training, min(1000, max(1, len(training) // 10)), options["seed"])
 
 
 def make_tokenizer(options: dict[str, Any], pairs: TextPairs) -> Tokenizer:
@@ -69,7 +77,7 @@ def hold_out(pairs: TextPairs, count: int, seed: int) -> tuple[TextPairs, TextPa
     sources = list(dict.fromkeys(pairs.sources))
     if len(sources) <= count:
         raise DataError(
-            f"{len(sources)} different source sentences are too few to hold {count} out for validation: give more text, or --valid"
+            f"{len(sources)} different source sentences are too few to hold {count} out: give more text, or --valid"
         )
     held = {sources[i] for i in np.random.default_rng(seed).choice(len(sources), count, replace=False)}
 
@@ -83,21 +91,41 @@ def hold_out(pairs: TextPairs, count: int, seed: int) -> tuple[TextPairs, TextPa
 # -- translating --------------------------------------------------------------------------------------------------------
 
 
+def longest(model: Any) -> int:
+    """The tokens that a sentence may have; a model whose positions come to an end says so by an attribute ``longest``."""
+    return min(LONGEST, getattr(model, "longest", LONGEST))
+
+
 def translate(model: Any, tokenizer: Tokenizer, texts: Sequence[str], how: Decoding) -> list[list[Hypothesis]]:
-    """Hypotheses for each text, best first, in the order of ``texts``; short sentences are searched with short ones."""
+    """Hypotheses for each text, best first, in the order of ``texts``; short sentences are searched with short ones.
+
+    A text without tokens, or with more than ``longest(model)``, has no hypotheses.
+    """
     encoded = [np.array(ids, np.int64) for ids in tokenizer.encode_all(texts)]
     results: list[list[Hypothesis]] = [[] for _ in texts]
-    order = sorted((i for i in range(len(texts)) if encoded[i].size), key=lambda i: encoded[i].size)
-    for start in range(0, len(order), how.batch):
-        rows = order[start : start + how.batch]
+    order = sorted((i for i in range(len(texts)) if 0 < encoded[i].size <= longest(model)), key=lambda i: encoded[i].size)
+    while order:
+        rows = _together([encoded[i].size for i in order], how.batch)
+        rows, order = order[:rows], order[rows:]
         source = pad([encoded[i] for i in rows], last=EOS)
+        limit = min(longest_output(source), longest(model))
         if how.beam == 1:
-            found = [[h] for h in greedy(model, source)]
+            found = [[h] for h in greedy(model, source, max_length=limit)]
         else:
-            found = beam_search(model, source, beam_size=how.beam, length_penalty=how.length_penalty, n_best=how.n_best)
+            found = beam_search(
+                model, source, beam_size=how.beam, length_penalty=how.length_penalty, n_best=how.n_best, max_length=limit
+            )
         for i, hypotheses in zip(rows, found):
             results[i] = hypotheses
     return results
+
+
+def _together(lengths: Sequence[int], batch: int) -> int:
+    """How many of the first sentences make a batch: ``batch``, or fewer where they are longer than 128 tokens."""
+    for count, length in enumerate(lengths[:batch]):
+        if count and (count + 1) * length > batch * 128:
+            return count
+    return min(batch, len(lengths))
 
 
 def best_texts(tokenizer: Tokenizer, hypotheses: Iterable[list[Hypothesis]]) -> list[str]:
@@ -125,7 +153,9 @@ class Validation:
         show: how many samples to return.
     """
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, text: ParallelText, *, max_tokens: int, limit: int, tokenize: str, show: int = 3):
+    def __init__(
+        self, model: Any, tokenizer: Tokenizer, text: ParallelText, *, max_tokens: int, limit: int, tokenize: str, show: int = 3
+    ):
         self.model, self.tokenizer, self.text = model, tokenizer, text
         self.max_tokens, self.limit, self.tokenize, self.show = max_tokens, limit, tokenize, show
 
@@ -136,31 +166,39 @@ class Validation:
         metrics = {
             "valid_loss": loss,
             "perplexity": perplexity(loss),
-            "bleu": bleu(found, references, tokenize=self.tokenize).score,
-            "exact_match": exact_match(found, references),
+            "bleu": bleu(found, references, tokenize=self.tokenize, lowercase=self.tokenizer.lowercase).score,
+            "exact_match": exact_match(*(_as_measured(side, self.tokenizer) for side in (found, references))),
         }
         return metrics, list(zip(sources, references, found))[: self.show]
 
 
-def test(model: Any, tokenizer: Tokenizer, pairs: TextPairs, how: Decoding, *, max_tokens: int, tokenize: str) -> tuple[dict, list[str]]:
+def _as_measured(texts: Sequence[str], tokenizer: Tokenizer) -> list[str]:
+    """A model of lower-case text is measured without regard to case; BLEU's and chrF's signatures say it too."""
+    return [text.lower() for text in texts] if tokenizer.lowercase else list(texts)
+
+
+def test(
+    model: Any, tokenizer: Tokenizer, pairs: TextPairs, how: Decoding, *, max_tokens: int, tokenize: str
+) -> tuple[dict, list[str]]:
     """Translate ``pairs`` and measure: BLEU and chrF with their signatures, exact match, loss, perplexity, speed.
 
     Returns:
         (metrics, hypotheses).
     """
-    text = ParallelText.encode(pairs, tokenizer)
+    text = ParallelText.encode(pairs, tokenizer, max_tokens=longest(model))
     loss = mean_loss(model, text, max_tokens)
     started = time.perf_counter()
     found = best_texts(tokenizer, translate(model, tokenizer, text.text.sources, how))
     seconds = time.perf_counter() - started
     references = text.text.targets
     return {
-        "bleu": bleu(found, references, tokenize=tokenize),
-        "chrf": chrf(found, references),
-        "exact_match": exact_match(found, references),
+        "bleu": bleu(found, references, tokenize=tokenize, lowercase=tokenizer.lowercase),
+        "chrf": chrf(found, references, lowercase=tokenizer.lowercase),
+        "exact_match": exact_match(_as_measured(found, tokenizer), _as_measured(references, tokenizer)),
         "loss": loss,
         "perplexity": perplexity(loss),
         "sentences": len(found),
+        "skipped": text.skipped,
         "sentences_per_second": len(found) / seconds,
     }, found
 
@@ -170,26 +208,36 @@ def test(model: Any, tokenizer: Tokenizer, pairs: TextPairs, how: Decoding, *, m
 
 def find_run(path: str | None, job: str) -> RunDirectory:
     """The run at ``path``, or the newest one of this job under ``runs/``."""
-    from pathlib import Path
-
     if path is not None:
         return RunDirectory.open(path)
     found = sorted(Path("runs").glob(f"{job}-*/config.json"), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise CheckpointError(f"there is no run of {job} under runs/: train one first, or name one with --run")
+        raise CheckpointError(f"{Path('runs').resolve()} holds no run of {job}: train one first, or name one with --run")
     return RunDirectory.open(found[-1].parent)
 
 
-def load_checkpoint(run: RunDirectory, which: str, model: Any) -> str:
+def load_checkpoint(run: RunDirectory, which: str, model: Any) -> None:
     """Put the weights of a checkpoint into ``model``: "best", "last", "averaged", a step number, or a file.
 
-    Returns:
-        the path, for the log.
+    Raises:
+        CheckpointError: for one that is not there, or that cannot be read, or is of another model.
     """
-    path = run.checkpoint(int(which) if which.isdigit() else which) if not which.endswith(".safetensors") else which
+    if which.endswith(".safetensors"):
+        path = Path(which)
+    else:
+        held = {_short(path): path for path in sorted((run.path / "checkpoints").glob("*.safetensors"))}
+        if which not in held:
+            there = f"it holds {', '.join(held)}" if held else "it holds none yet; train until the first validation"
+            raise CheckpointError(f"{run.path} holds no checkpoint {which!r}: {there}")
+        path = held[which]
     arrays, _ = checkpoint.load(path)
     load_weights(model, arrays, path)
-    return str(path)
+
+
+def _short(path: Path) -> str:
+    """``step-00000400.safetensors`` is "400", ``best.safetensors`` is "best"."""
+    number = path.stem.removeprefix("step-")
+    return str(int(number)) if number.isdecimal() else path.stem
 
 
 def average_checkpoints(run: RunDirectory, model: Any, count: int) -> int:

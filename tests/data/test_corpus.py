@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.data import Skipped, read_lines, read_pairs
+from minigrad.data import Skipped, TextPairs, read_lines, read_pairs
 from minigrad.errors import DataError, UsageError
 
 
@@ -145,3 +145,11 @@ def test_no_usable_pair(write):
 def test_neither_one_nor_two_files(count):
     with pytest.raises(UsageError, match=f"got {count} paths"):
         read_pairs(["x"] * count)
+
+
+def test_a_fingerprint_tells_whether_a_text_is_the_same():
+    text = TextPairs(["a b", "c"], ["d", "e"])
+    assert text.fingerprint() == TextPairs(["a b", "c"], ["d", "e"]).fingerprint()
+    assert text.fingerprint().startswith("2 pairs, ")
+    others = [TextPairs(["c", "a b"], ["e", "d"]), TextPairs(["a b", "c"], ["d", "f"]), TextPairs(["a", "c"], ["b d", "e"])]
+    assert len({text.fingerprint(), *(other.fingerprint() for other in others)}) == 4

@@ -150,7 +150,8 @@ def test_a_missing_file(tmp_path):
         ({"kind": "syllables"}, "got 'syllables'"),
         ({"words": ["a"]}, "two different words"),
         ({"words": None}, "damaged"),
-        ({"words": [["a"], ["b"]]}, "damaged"),
+        ({"words": [["a"], ["b"]]}, "list of words"),
+        ({"words": ["a", 7]}, "list of words: got 7"),
     ],
 )
 def test_damaged_content(change, message):

@@ -104,5 +104,7 @@ def test_errors():
         nn.ModuleList()[0] = linear()
     with pytest.raises(UsageError, match="no 'x': it has a"):
         nn.ModuleDict({"a": linear()})["x"]
+    with pytest.raises(KeyError, match="no 'x': it has a"):
+        nn.ModuleDict({"a": linear()})["x"]
     with pytest.raises(UsageError, match="already has an attribute 'keys'"):
         nn.ModuleDict({"keys": linear()})

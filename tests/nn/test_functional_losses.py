@@ -223,3 +223,23 @@ def test_targets_outside_the_classes_are_named(loss):
 def test_bad_input_is_explained(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"])
+def test_integer_targets_count_as_numbers(name):
+    loss, x, target = getattr(F, name), mg.tensor([0.5, 2.0]), mg.tensor([1, 4])
+    assert loss(x, target).item() == loss(x, target.float()).item()
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_what_follows_the_weight_comes_by_name(loss):
+    """PyTorch has size_average there, which would be taken for the index to ignore."""
+    with pytest.raises(TypeError, match="positional argument"):
+        loss(mg.ones(2, 3), mg.tensor([0, 1]), None, None)
+
+
+def test_targets_are_tensors():
+    with pytest.raises(DTypeError, match="works on a tensor: got a str"):
+        F.cross_entropy(mg.ones(2, 3), "a")
+    with pytest.raises(DTypeError, match="works on a tensor: got a list"):
+        F.mse_loss(mg.ones(2), [1.0, 2.0])

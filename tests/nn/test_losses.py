@@ -60,3 +60,16 @@ def test_against_torch(name, options, input, target, reduction):
 def test_weights_follow_the_dtype():
     loss = nn.CrossEntropyLoss(weight=mg.tensor(WEIGHTS)).double()
     assert loss(mg.tensor(LOGITS, dtype=mg.float64), mg.tensor([0] * 6)).dtype == mg.float64
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss, nn.BCELoss, nn.BCEWithLogitsLoss])
+def test_what_follows_the_weight_comes_by_name(loss):
+    """PyTorch has size_average there, which would be taken for something else."""
+    with pytest.raises(TypeError, match="positional argument"):
+        loss(None, None)
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.KLDivLoss])
+def test_the_reduction_comes_by_name(loss):
+    with pytest.raises(TypeError, match="positional argument"):
+        loss("sum")

@@ -288,7 +288,7 @@ def test_train_and_eval_reach_every_part():
     assert net.eval() is net and not any(m.training for m in net.modules())
     net.train()
     assert all(m.training for m in net.modules())
-    with pytest.raises(DTypeError):
+    with pytest.raises(UsageError, match="True or False: got str"):
         net.train("yes")
 
 

@@ -42,7 +42,7 @@ def evaluate(lib, expression: str, arrays: dict, grad: bool = True):
     inputs = [t for name, t in tensors.items() if grad and _is_float(arrays[name])]
     for t in inputs:
         t.requires_grad_()
-    results = _leaves(eval(expression, {"lib": lib, "inf": float("inf"), "nan": float("nan"), **tensors}))
+    results = _leaves(eval(expression, {"lib": lib, "np": np, "inf": float("inf"), "nan": float("nan"), **tensors}))
     rng = np.random.default_rng(0)
     terms = []
     for result in results:

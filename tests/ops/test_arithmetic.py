@@ -32,6 +32,8 @@ ARRAYS = {
 }
 
 SAME = table("""
+x.remainder(2)
+lib.atan2(v, lib.tensor([True, False, True, True]))
 x + y
 x + v
 v + x
@@ -168,6 +170,8 @@ def test_as_torch(expression):
 
 
 UNRECORDED = table("""
+lib.zeros(0, dtype=lib.int64) // 0
+lib.where(b, i, np.float64(2))
 lib.div(x, p, rounding_mode="floor")
 lib.div(x, p, rounding_mode="trunc")
 lib.div(edges, others, rounding_mode="trunc")
@@ -201,6 +205,10 @@ def test_gradients_at_infinities_and_nan_as_torch(expression):
 
 
 REFUSED = table("""
+lib.add(x, "a")
+lib.add(i, j, alpha=1.5)
+lib.where(b, v)
+lib.where(b, "a", v)
 x + lib.zeros(3)
 x * lib.zeros(2, 3)
 x == lib.zeros(3)

@@ -70,6 +70,9 @@ i.diagonal()
 """
 
 BOTH_RAISE = """
+lib.triu(lib.ones(2, 2), "a")
+lib.tril(lib.ones(2, 2), 1.5)
+lib.flip([1, 2], (0,))
 x.flip(0, 0)
 x.flip(5)
 x.roll((1, 2), 0)

@@ -18,6 +18,14 @@ ARRAYS = {
 }
 
 SAME = table("""
+lib.zeros(size=(2, 3))
+lib.ones(size=(2,))
+lib.empty(size=(2, 0))
+lib.arange(3, dtype=float)
+lib.zeros(2, dtype=float)
+i.new_zeros(size=(2, 3))
+x.new_ones((2,), dtype=lib.int64)
+x.new_full((2, 3), 7)
 lib.zeros(2, 3)
 lib.zeros((2, 3))
 lib.zeros([4])
@@ -89,6 +97,17 @@ def test_as_torch(expression):
 
 
 REFUSED = table("""
+lib.full((2,), "a")
+lib.full((2,), None)
+lib.arange()
+lib.arange("a")
+lib.arange(nan)
+lib.arange(inf)
+lib.linspace(0, 1, 2.5)
+lib.linspace("a", 1, 2)
+lib.zeros_like([1, 2])
+lib.ones_like(None)
+lib.full_like(1, 2)
 lib.zeros(-1)
 lib.zeros(2.0)
 lib.zeros("2")
@@ -115,7 +134,7 @@ def test_messages_say_what_to_do():
         mg.zeros(2, -1)
     with pytest.raises(UsageError, match="a step that leads from start to end: got 5, 1, 1"):
         mg.arange(5, 1)
-    with pytest.raises(UsageError, match="arange needs an end"):
+    with pytest.raises(DTypeError, match="arange needs an end"):
         mg.arange()
     with pytest.raises(DTypeError, match="from_numpy needs a numeric NumPy array: got list"):
         mg.from_numpy([1, 2])

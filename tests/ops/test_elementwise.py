@@ -77,6 +77,8 @@ def test_edges_as_torch(name, operand):
 
 
 CASES = table("""
+lib.clip(x, min=0)
+x.clip(-0.5, 0.5)
 lib.round(steps)
 lib.round(steps, decimals=2)
 lib.round(steps, decimals=-2)
@@ -119,6 +121,16 @@ def test_arguments_as_torch(expression):
 
 
 REFUSED = table("""
+lib.clamp(x, "a")
+lib.sign(2.0)
+lib.floor([1.0])
+lib.abs("a")
+lib.erf(None)
+lib.exp("a")
+lib.isnan("a")
+lib.isfinite([1.0])
+lib.relu([1.0])
+lib.masked_fill([1.0], mask, 0)
 x.clamp()
 v.masked_fill(mask.float(), 0)
 v.masked_fill(mask, v)

@@ -165,6 +165,10 @@ lib.where(mask)
 """
 
 BOTH_RAISE = """
+lib.tensor([1.0])["a"]
+lib.gather([1.0], 0, lib.tensor([0]))
+lib.masked_select(lib.ones(1), [True])
+lib.ones(1).scatter_add(0, lib.tensor([0]), 2.0)
 x[5]
 x[-3]
 x[0, 0, 0, 0]
@@ -354,7 +358,7 @@ def test_errors_say_what_came_in():
     x = mg.ones(2, 3)
     with pytest.raises(DimensionError, match=r"shape \(2, 3\) by \[:, 7\].*size 3"):
         x[:, 7]
-    with pytest.raises(DimensionError, match="got 'a'"):
+    with pytest.raises(DTypeError, match="by position, not by name: got 'a'"):
         x["a"]
     with pytest.raises(DimensionError, match=r"no elements.*item\(\)"):
         x.sum()[0]

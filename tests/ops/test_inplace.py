@@ -14,6 +14,10 @@ from tests.ops.against_torch import assert_same, table
 ARRAYS = {"x": np.array([1.0, -2.0, 3.0], np.float32), "w": np.array([0.5, 2.0, -1.0], np.float32)}
 
 IN_PLACE = """
+(x * 1).masked_fill_(w > 0, 5.0)
+(x * 1).masked_fill_(mask=w > 0, value=0)
+(x * 1).pow_(2)
+(x * 1).pow_(exponent=3)
 (x * 1).add_(w)
 (x * 1).add_(w, alpha=2)
 (x * 1).sub_(w, alpha=2)

@@ -21,6 +21,10 @@ ARRAYS = {
 }
 
 SAME = """
+lib.cat([i, nothing.detach()])
+lib.cat([nothing.detach(), i], 1)
+x.split(split_size=2, dim=1)
+x.split(split_size=[1, 2], dim=1)
 lib.cat([x, x])
 lib.cat((x, x), 1)
 lib.cat((x, 2 * x), dim=-1)
@@ -77,6 +81,16 @@ x.narrow(1, -2, 2)
 """
 
 BOTH_RAISE = """
+lib.cat("a")
+lib.cat(None)
+lib.cat([x, "a"])
+lib.cat([x, None])
+lib.cat([x, 2.0])
+lib.stack([x, None])
+x.split(1.5)
+x.split("a")
+x.chunk(1.5)
+x.chunk("a")
 lib.cat([x, m])
 lib.cat([x, x], 3)
 lib.cat([])

@@ -153,6 +153,10 @@ lib.einsum('i,i->i', u, v.double())
 """
 
 BOTH_RAISE = """
+lib.einsum(3, lib.ones(2))
+lib.einsum("ij->ij", "a")
+lib.outer([1.0], lib.ones(2))
+lib.trace(None)
 a @ a
 a @ s
 s @ s

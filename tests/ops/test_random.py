@@ -48,6 +48,8 @@ def test_the_state_can_be_put_back():
 
 
 FORMS = """
+lib.randint_like(i, high=3)
+lib.bernoulli(lib.ones(2, 3))
 lib.rand(2, 3)
 lib.rand((2, 3))
 lib.rand(size=(2, 3))
@@ -91,6 +93,9 @@ x.double().multinomial(20, True)
 """
 
 BOTH_RAISE = """
+lib.randint(2.5, (2,))
+lib.rand_like([1.0])
+lib.multinomial(lib.ones(3), 1.5)
 lib.rand(-1)
 lib.rand(2.0)
 lib.randint(10, 5, (2,))

@@ -43,6 +43,10 @@ SAME = [
     *(f"lib.cumsum({x}, {dim})" for x in "xdinb" for dim in ["0", "-1", "dim=1"]),
     *(f"lib.norm(x, {p}, {dim})" for p in ["2", "1", "inf", "-inf", "3", "0.5", "1.5", "'fro'"] for dim in ["0", "(1, 2)"]),
     *table("""
+lib.max(m, other=m * 2)
+m.min(other=-m)
+m.softmax(1, lib.float64)
+lib.log_softmax(m, 0, lib.float64)
     sum(m)
     m.sum(1)
     m.sum(dim=0, dtype=lib.float64)
@@ -139,6 +143,8 @@ def test_as_torch(expression):
 
 
 UNRECORDED = table("""
+lib.any(b, ())
+lib.all(m, dim=())
 broken.sum()
 broken.sum(0)
 broken.mean(1)
@@ -162,6 +168,14 @@ def test_values_as_torch(expression):
 
 
 REFUSED = table("""
+lib.sum("a", 0)
+lib.sum([1.0, 2.0], 0)
+lib.mean(None)
+x.sum(dim=True)
+lib.prod(None, 0)
+lib.argmax([1.0, 2.0], 0)
+lib.logsumexp("a", 0)
+lib.any([True])
 x.sum(3)
 x.sum(-4)
 x.sum((0, 0))

@@ -22,6 +22,7 @@ ARRAYS = {
 }
 
 SAME = """
+x.view(size=(4, 6))
 lib.reshape(x, (6, 4))
 lib.reshape(x, (-1,))
 lib.reshape(x, shape=(4, 6))
@@ -116,6 +117,12 @@ x.size(-1)
 """
 
 BOTH_RAISE = """
+s.flatten(1)
+s.flatten(0, -2)
+lib.reshape([1, 2], (2, 1))
+lib.transpose("a", 0, 1)
+lib.unsqueeze(None, 0)
+x.squeeze(True)
 lib.reshape(x, (-1, 5))
 x.reshape(-1, -1)
 x.reshape(5)

@@ -79,7 +79,7 @@ def test_many_points_make_a_small_file():
 
 
 def test_a_gap_lifts_the_pen():
-    metrics = [{"step": step, "loss": None if step == 3 else 1.0} for step in range(1, 6)]
+    metrics = [{"step": step, "loss": None if step == 3 else 1.0} for step in range(1, 26)]
     paths = [path.get("d") for path in parse(curves.draw(metrics)).iter(f"{SVG}path") if path.get("class") in ("line", "raw")]
     assert [path.count("M") for path in paths] == [2, 2]
 
@@ -170,3 +170,9 @@ def test_a_single_score_is_named():
 def test_values_that_differ_by_rounding_alone(value, log_scale):
     metrics = [{"step": 1, "loss": value}, {"step": 2, "loss": math.nextafter(value, math.inf)}]
     parse(curves.draw(metrics, log_scale=log_scale))
+
+
+def test_scores_have_no_axis_below_zero():
+    picture = curves.draw([{"step": step, "bleu": 0.0} for step in (1, 2)])
+    assert ">-0." not in picture and ">0.4<" in picture
+    assert ">1.5<" not in picture, "there is no half a step"

@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.errors import AnomalyError, CheckpointError
+from minigrad.training import checkpoint
 from minigrad.training.loop import Schedule, Trainer
 from minigrad.training.rundir import RunDirectory
 
@@ -123,8 +124,6 @@ def test_it_stops_when_nothing_improves(new_trainer):
 
 
 def load(trainer, name):
-    from minigrad.training import checkpoint
-
     return checkpoint.load(trainer.run.checkpoint(name))[0]
 
 
@@ -132,6 +131,18 @@ def test_it_stops_when_the_result_is_good_enough(new_trainer):
     trainer = new_trainer(Schedule(steps=1000, validate_every=2, metric="exact_match", enough=1.0))
     trainer.fit()
     assert trainer.step == 2
+
+
+def test_a_loss_is_good_enough_when_it_is_low_enough(new_trainer):
+    trainer = new_trainer(Schedule(steps=1000, validate_every=2, enough=0.5), losses=[0.9, 0.6, 0.5, 0.1])
+    trainer.fit()
+    assert trainer.step == 6
+
+
+def test_a_loss_of_nan_is_never_the_best(new_trainer):
+    trainer = new_trainer(Schedule(steps=6, validate_every=2), losses=[np.nan, 3, np.nan])
+    trainer.fit()
+    assert trainer.best == [-3, -3] and trainer.since_best == 1
 
 
 def test_numbered_checkpoints_are_kept(new_trainer):
@@ -156,3 +167,16 @@ def test_a_checkpoint_of_another_model_is_refused(new_trainer):
     trainer.model = nn.Linear(7, 7)
     with pytest.raises(CheckpointError, match="does not fit this model"):
         trainer.resume()
+
+
+def test_going_on_from_nothing_and_from_a_damaged_state(new_trainer):
+    trainer = new_trainer(Schedule(steps=2))
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        trainer.resume()
+    trainer.fit()
+    path = trainer.run.checkpoint("last")
+    arrays, state = checkpoint.load(path)
+    for key, value in (("progress", {}), ("random", {}), ("optimizer", 3)):
+        checkpoint.save(path, arrays, {**state, key: value})
+        with pytest.raises(CheckpointError, match="does not fit this run"):
+            trainer.resume()

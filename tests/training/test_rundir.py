@@ -36,7 +36,7 @@ def test_other_files_are_never_mixed_with_a_run(tmp_path):
         RunDirectory.create(tmp_path)
     with pytest.raises(CheckpointError, match=r"thesis.tex is a file; give another --out"):
         RunDirectory.create(tmp_path / "thesis.tex")
-    with pytest.raises(CheckpointError, match=r"cannot write .*thesis.tex"):
+    with pytest.raises(CheckpointError, match=r"thesis.tex is a file; give another --out"):
         RunDirectory.create(tmp_path / "thesis.tex" / "run")
 
 
@@ -44,6 +44,41 @@ def test_a_directory_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere, so permissions cannot be taken
     with pytest.raises(CheckpointError, match="cannot be written: permission denied"):
         RunDirectory.create(tmp_path)
+
+
+def test_asking_whether_a_run_can_be_made_makes_nothing(tmp_path, run):
+    RunDirectory.check_new(tmp_path / "deep" / "run")
+    RunDirectory.check_new(root=tmp_path / "runs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        RunDirectory.check_new(run.path)
+
+
+def test_one_process_at_a_time_trains_in_a_directory(run):
+    held = sorted(run.path.iterdir())
+    with run.claimed():
+        with pytest.raises(CheckpointError, match="another process is training in"), run.claimed():
+            pass
+        assert sorted(run.path.iterdir()) == held
+    with run.claimed():  # free again
+        pass
+
+
+def test_a_file_system_without_locks_claims_nothing(run, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(file, operation):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with run.claimed(), run.claimed():
+        pass
+
+
+def test_other_options_leave_the_rest_of_the_configuration(run):
+    before = run.config()
+    run.write_options({"preset": "small"})
+    assert run.config() == {**before, "options": {"preset": "small"}}
 
 
 def test_names_are_numbered_when_no_path_is_given(tmp_path, monkeypatch):

@@ -17,8 +17,10 @@ from minigrad.training.translation import (
     hold_out,
     load_checkpoint,
     mean_loss,
+    training_text,
     translate,
 )
+from minigrad.training.translation import test as measure
 
 TEXTS = ["one two", "three", "", "two two two one", "three one two three two"]
 
@@ -64,6 +66,39 @@ def test_n_best(tokenizer):
     assert [len(hypotheses) for hypotheses in found] == [3, 3, 0, 3, 3]
 
 
+def test_long_sentences_share_a_batch_with_few_others(tokenizer):
+    shapes = []
+
+    class Counting(Copying):
+        def begin(self, source):
+            shapes.append(source.shape)
+            return super().begin(source)
+
+    texts = ["one"] * 5 + ["two " * 300] * 3
+    assert [len(found) for found in translate(Counting(), tokenizer, texts, Decoding(beam=1, batch=4))] == [1] * 8
+    assert [rows for rows, _ in shapes] == [4, 1, 1, 1, 1]
+    assert max(rows * time for rows, time in shapes) <= 4 * 128
+
+
+def test_what_a_model_cannot_hold_is_not_translated(tokenizer):
+    model = Copying()
+    model.longest = 3
+    found = translate(model, tokenizer, TEXTS, Decoding(beam=2))
+    assert best_texts(tokenizer, found) == ["one two", "three", "", "", ""]
+    metrics, hypotheses = measure(model, tokenizer, pairs_of(t for t in TEXTS if t), Decoding(), max_tokens=8, tokenize="none")
+    assert metrics["sentences"] == len(hypotheses) == 2 and metrics["skipped"].long == 2
+
+
+def test_lower_case_models_are_measured_without_regard_to_case():
+    tokenizer = train_tokenizer("words", TEXTS, lowercase=True)
+    pairs = pairs_of(["One Two three two", "THREE"])
+    metrics, _ = measure(Copying(), tokenizer, pairs, Decoding(beam=1), max_tokens=8, tokenize="none")
+    assert metrics["exact_match"] == 100 and metrics["bleu"].score == pytest.approx(100)
+    assert "case:lc" in metrics["bleu"].signature
+    text = ParallelText.encode(pairs, tokenizer)
+    assert Validation(Copying(), tokenizer, text, max_tokens=8, limit=3, tokenize="none")()[0]["exact_match"] == 100
+
+
 def pairs_of(texts):
     texts = list(texts)
     return TextPairs(texts, list(texts), Skipped())
@@ -94,6 +129,16 @@ def test_nothing_held_out_is_trained_on():
         hold_out(pairs, 20, seed=0)
 
 
+def test_validation_text_is_held_out_of_the_training_files_unless_it_has_its_own(tmp_path):
+    (tmp_path / "t.tsv").write_text("".join(f"s{i}\tt{i}\n" for i in range(50)))
+    (tmp_path / "v.tsv").write_text("x\ty\n")
+    options = {"train_files": [tmp_path / "t.tsv"], "valid_files": None, "columns": [0, 1], "seed": 1}
+    training, validation = training_text(options)
+    assert (len(training), len(validation)) == (45, 5)
+    training, validation = training_text({**options, "valid_files": [tmp_path / "v.tsv"]})
+    assert (len(training), validation.sources) == (50, ["x"])
+
+
 @pytest.fixture
 def run(tmp_path):
     run = RunDirectory.create(tmp_path / "run")
@@ -112,10 +157,14 @@ def test_averaging(run):
     assert (model.weight.numpy() == 1.5).all()
     load_checkpoint(run, "1", model)
     assert (model.weight.numpy() == 9).all()
+    load_checkpoint(run, str(run.checkpoint(2)), model)
+    assert (model.weight.numpy() == 1).all()
     load_checkpoint(run, "averaged", model)
     assert (model.weight.numpy() == 1.5).all()
     with pytest.raises(UsageError):
         average_checkpoints(run, model, 0)
+    with pytest.raises(CheckpointError, match="it holds averaged, 1, 2, 3"):
+        load_checkpoint(run, "best", model)
 
 
 def test_the_newest_run_is_found(tmp_path, monkeypatch):
