@@ -63,15 +63,27 @@ def _mix(z):
 
 
 @core
+def key_of(seed, offset):
+    """The position of the random word number 0 of a mask."""
+    return _mix(_mix(seed) + offset * GAMMA)
+
+
+@core
+def draw(words, key, first):
+    """Fill ``words`` with the random words of a mask from number ``first`` on."""
+    start = key + first * GAMMA
+    for k in range(words.size):
+        words[k] = _mix(start + np.uint64(k) * GAMMA)
+
+
+@core
 def _dropout(x, threshold, scale, seed, offset, out, start, stop):
-    key = _mix(_mix(seed) + offset * GAMMA)
+    key = key_of(seed, offset)
     words = np.empty(WORDS, np.uint64)
     halves = words.view(np.uint32)
     zero = x.dtype.type(0)
     for block in range(start, stop):
-        first = key + np.uint64(block * WORDS) * GAMMA
-        for k in range(WORDS):
-            words[k] = _mix(first + np.uint64(k) * GAMMA)
+        draw(words, key, np.uint64(block * WORDS))
         # slices, because an index that is a sum might be negative for all that Numba knows, and would not be vectorised
         source, target = x[block * BLOCK : (block + 1) * BLOCK], out[block * BLOCK : (block + 1) * BLOCK]
         for i in range(source.size):

@@ -34,7 +34,17 @@ from numba import carray, cfunc, njit, prange, types  # pyright: ignore[reportPr
 
 from minigrad.errors import UsageError
 from minigrad.kernels.jit import PRANGE_ONLY, core
-from minigrad.kernels.microkernel import address, call, copy_lanes, sizes, tile, tile_shape, transpose_lanes, vector_bytes
+from minigrad.kernels.microkernel import (
+    address,
+    call,
+    copy_lanes,
+    pointer,
+    sizes,
+    tile,
+    tile_shape,
+    transpose_lanes,
+    vector_bytes,
+)
 from minigrad.kernels.threads import get_num_threads
 
 DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
@@ -49,12 +59,17 @@ _mode = "auto"
 _at_once = SINGLE_THREAD  # plain products of so few multiply-adds go to NumPy before anything else is asked
 
 
+def compiles() -> bool:
+    """Whether this CPU is one that :func:`lend` can serve, and Numba compiles at all."""
+    return not numba.config.DISABLE_JIT and vector_bytes() > 0  # type: ignore[attr-defined]
+
+
 def _use(mode: str) -> None:
     """Sets who computes: ``numba``, ``blas`` or ``auto``."""
     global _mode, _at_once
     if mode not in ("numba", "blas", "auto"):
         raise UsageError(f"MINIGRAD_MATMUL must be numba, blas or auto: got {mode!r}; unset it for auto")
-    if numba.config.DISABLE_JIT or vector_bytes() == 0:  # type: ignore[attr-defined]
+    if not compiles():
         mode = "blas"
     elif mode == "auto" and vector_bytes() < 32:
         mode = "blas"  # with vectors of 128 bits the BLAS already reaches the rate of the machine
@@ -62,6 +77,11 @@ def _use(mode: str) -> None:
 
 
 _use(os.environ.get("MINIGRAD_MATMUL", "auto"))
+
+
+def prefers_numpy() -> bool:
+    """Whether products go to NumPy's BLAS, whatever their shape."""
+    return _mode == "blas"
 
 
 def choose(matrices: int, rows: int, depth: int, cols: int) -> bool:
@@ -314,12 +334,17 @@ class _Kernel:
         signature = integer(jobs, source, source, target, types.boolean, scratch, integer, integer, integer)
         self._describe = njit(signature, **_OPTIONS)(_describe)
         self._part = cfunc(types.void(integer, integer, types.CPointer(_job_type)), **_OPTIONS)(_PARTS[dtype])
-        self._launch = _compiled_launch()
+        self._launch = compiled_launch()
         self._tile = tile_shape(dtype.itemsize)[:2]
         self._scratch = _lines(numba.config.NUMBA_NUM_THREADS, _SCRATCH, dtype)  # type: ignore[attr-defined]
         self._job = np.zeros(1, _JOB)
         self._job_address = self._job.ctypes.data
         self._lock = threading.Lock()  # one job and one set of panels
+        jobs = np.zeros(len(self._scratch), _JOB)  # of products on one thread each
+        for name in ("outer", "inner", "row_parts", "col_parts"):
+            jobs[name] = 1
+        jobs["scratch"] = self._scratch.ctypes.data + np.arange(len(jobs)) * self._scratch.strides[0]
+        self.lent = self._lock, self._part.address, jobs
 
     def __call__(self, a, b, c, accumulate):
         """``c (+)= a @ b`` for arrays (outer, inner, rows, cols), a batch dimension of size 1 being broadcast."""
@@ -328,13 +353,36 @@ class _Kernel:
             self._launch(self._part.address, self._job_address, parts)
 
 
+@core
+def product(function, job, a, b, c, rows, depth, cols, accumulate):
+    """For kernels that work block by block: ``c (+)= a @ b``, on the thread that calls it.
+
+    ``a``, ``b`` and ``c`` are tuples (address, step to the next row, step to the next column) in bytes, with neighbours along
+    the rows of ``c``, and along the rows or the columns of ``b``. ``function`` and ``job`` are what :func:`lend` returned, the
+    latter for one thread.
+    """
+    fields = carray(pointer(job), 1, _JOB)[0]
+    fields.a, fields.a_row, fields.a_col = a
+    fields.b, fields.b_row, fields.b_col = b
+    fields.c, fields.c_row, _ = c
+    fields.rows, fields.depth, fields.cols = rows, depth, cols
+    fields.accumulate = accumulate
+    call(function, 0, 1, job)
+
+
+def lend(dtype):
+    """``(lock, function, jobs)`` for kernels that call :func:`product`: they hold the lock, and give each thread a job."""
+    return _kernel(dtype).lent
+
+
 @functools.cache
 def _kernel(dtype):
     return _Kernel(dtype)
 
 
 @functools.cache
-def _compiled_launch():
+def compiled_launch():
+    """Calls the compiled function at an address for each part of a job, given by its address, each on its own thread."""
     return njit(types.void(*[types.intp] * 3), parallel=PRANGE_ONLY, **_OPTIONS)(_launch)  # pyright: ignore
 
 

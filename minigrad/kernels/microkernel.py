@@ -281,6 +281,16 @@ def address(typingctx, array):
 
 
 @instructions
+def pointer(typingctx, address):
+    """An address as the pointer that ``numba.carray`` makes an array of."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(_ADDRESS), codegen
+
+
+@instructions
 def call(typingctx, function, part, parts, job):
     """Calls the compiled function at an address with three integers.
 

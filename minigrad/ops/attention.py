@@ -1,5 +1,8 @@
 """Scaled dot-product attention as one operation, and the masked softmax inside it as another.
 
+Short sequences keep all their weights for backward. Long ones go block by block, in memory that grows linearly with their
+length, and make the weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides.
+
 Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
 """
 
@@ -74,16 +77,46 @@ def _reference(query, key, value, mask, causal, scale, p, seed):
     return matmul(dropped.reference(weights, p, seed) if p else weights, value)
 
 
+def in_blocks(query, key, value) -> bool:
+    """Whether attention of these operands goes block by block, and keeps no weights."""
+    return kernels.attention.pays(query.shape, key.shape, value.shape)
+
+
+def _in_four(x, lead):
+    """``x``, whose leading dimensions broadcast to ``lead``, as (batch, heads, time, features)."""
+    x = x if x.shape[:-2] == lead else np.broadcast_to(x, (*lead, *x.shape[-2:]))
+    return x.reshape(math.prod(lead[:-1]), math.prod(lead[-1:]), *x.shape[-2:])
+
+
+def _mask_in_four(mask, lead, query, key):
+    if mask is None or len(lead) < 3:
+        return mask
+    return _in_four(np.broadcast_to(mask, (*lead, query.shape[-2], key.shape[-2])), lead)
+
+
 @fused(r"\mathrm{softmax}\left(\frac{Q K^{\mathsf{T}}}{\sqrt{d}} + M\right) V", reference=_reference, name="attention")
 def attention(query, key, value, mask, causal, scale, p, seed):
-    """Every query's mean of the values, weighted by the softmax of its products with the keys. Keeps these weights."""
+    """Every query's mean of the values, weighted by the softmax of its products with the keys."""
+    if in_blocks(query, key, value):
+        lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        out = np.empty((*lead, query.shape[-2], value.shape[-1]), query.dtype)
+        operands = [_in_four(x, lead) for x in (query, key, value)]
+        options = _mask_in_four(mask, lead, query, key), causal, scale, p, seed
+        return out, kernels.attention.forward(*operands, *options, _in_four(out, lead))
     scores = ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2)))
     weights = weights_of(scores, mask, causal, scale)
     return kernels.matmul.matmul(drop(weights, p, seed) if p else weights, value), weights
 
 
 @attention.backward("query", "key", "value")
-def _(g, query, key, value, scale, p, seed, kept, needs):
+def _(g, query, key, value, mask, causal, scale, p, seed, out, kept, needs):
+    if in_blocks(query, key, value):
+        lead = out.shape[:-2]
+        gradients = [np.empty((*lead, *x.shape[-2:]), x.dtype) for x in (query, key, value)]
+        operands = [_in_four(x, lead) for x in (g, query, key, value)]
+        options = _mask_in_four(mask, lead, query, key), causal, scale, p, seed
+        kernels.attention.backward(*operands, *options, _in_four(out, lead), kept, *(_in_four(x, lead) for x in gradients))
+        return gradients
     gquery = gkey = gvalue = None
     if needs[2]:
         gvalue = kernels.matmul.matmul((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g)

@@ -13,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..primitive import fused
 from ..tensor import Tensor
-from .attention import attention, scores_gradient, weights_of
+from .attention import attention, in_blocks, scores_gradient, weights_of
 from .dropout import draw_seed, drop
 from .layout import ready
 
@@ -56,19 +56,26 @@ def _reference(x, y, heads, batch_first, mask, causal, scale, p, seed):
 def attention_of_heads(x, y, heads, batch_first, mask, causal, scale, p, seed):
     """Each head's attention, side by side. ``x`` holds queries, keys and values; or queries only, and ``y`` the rest."""
     query, key, value = parts_of(x, y, heads, batch_first)
-    weights = weights_of(ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2))), mask, causal, scale)
     out = np.empty((*x.shape[:2], x.shape[2] // (3 if y is None else 1)), x.dtype)
     (each,) = heads_of(out, 1, heads, batch_first)
+    if in_blocks(query, key, value):
+        return out, kernels.attention.forward(query, key, value, mask, causal, scale, p, seed, each)
+    weights = weights_of(ready(kernels.matmul.matmul(query, key.swapaxes(-1, -2))), mask, causal, scale)
     kernels.matmul.matmul(drop(weights, p, seed) if p else weights, value, out=each)
     return out, weights
 
 
 @attention_of_heads.backward("x", "y")
-def _(g, x, y, heads, batch_first, scale, p, seed, kept):
+def _(g, x, y, heads, batch_first, mask, causal, scale, p, seed, out, kept):
     query, key, value = parts_of(x, y, heads, batch_first)
     (g,) = heads_of(ready(g), 1, heads, batch_first)
     gx, gy = np.empty(x.shape, x.dtype), None if y is None else np.empty(y.shape, y.dtype)
     gquery, gkey, gvalue = parts_of(gx, gy, heads, batch_first)
+    if in_blocks(query, key, value):
+        (out,) = heads_of(out, 1, heads, batch_first)
+        options = mask, causal, scale, p, seed
+        kernels.attention.backward(g, query, key, value, *options, out, kept, gquery, gkey, gvalue)
+        return gx, gy
     kernels.matmul.matmul((drop(kept, p, seed) if p else kept).swapaxes(-1, -2), g, out=gvalue)
     gweights = ready(kernels.matmul.matmul(g, value.swapaxes(-1, -2)))
     gscores = scores_gradient(drop(gweights, p, seed) if p else gweights, kept, scale)
