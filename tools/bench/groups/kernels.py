@@ -14,6 +14,7 @@ from tools.bench.measure import Contest, Libraries, Work
 
 _ROWS, _FEATURES, _CLASSES = 4096, 256, 10_000
 _HEADS = (128, 8, 32, 32)  # (batch, heads, time, features of a head)
+_LONG = (1, 8, 4096, 64)
 
 # By name: the shapes of the inputs that get gradients, and the function of (torch.nn.functional or its like, inputs, classes).
 _FUNCTIONS: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[[Any, list, Any], Any]]] = {
@@ -27,6 +28,7 @@ _FUNCTIONS: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[[Any, list, An
     "dropout": (((_ROWS, _FEATURES),), lambda F, x, _: F.dropout(x[0], 0.1)),
     "attention": ((_HEADS,) * 3, lambda F, x, _: F.scaled_dot_product_attention(*x)),
     "attention, causal": ((_HEADS,) * 3, lambda F, x, _: F.scaled_dot_product_attention(*x, is_causal=True)),
+    "attention, long": ((_LONG,) * 3, lambda F, x, _: F.scaled_dot_product_attention(*x)),
 }
 
 
