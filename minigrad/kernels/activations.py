@@ -138,16 +138,14 @@ def silu_backward(g, x):
 
 @elementwise
 def gelu(x):
-    """Return x Phi(x), with the normal distribution function Phi(x) = (1 + erf(x / sqrt 2)) / 2, small tails included."""
-    cdf, _ = vectormath.normal(x)
-    return x * cdf
+    """Return x Phi(x), with the normal distribution function Phi(x) = (1 + erf(x / sqrt 2)) / 2."""
+    return x * vectormath.normal_cdf(x)
 
 
 @elementwise
 def gelu_backward(g, x):
     """Return g (Phi(x) + x phi(x)), with the normal density phi(x) = e^(-x^2 / 2) / sqrt(2 pi)."""
-    cdf, density = vectormath.normal(x)
-    return g * (cdf + x * density)
+    return g * vectormath.gelu_slope(x)
 
 
 @elementwise

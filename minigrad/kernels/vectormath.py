@@ -28,11 +28,22 @@ def exp(x):
         return np.exp(x)
 
 
+def exp_negative(x):
+    """Return e^x for x <= 0 within 1.1 ulp, and 0 where that would be denormal: below -87, or -708 in float64.
+
+    Twice as fast as ``exp``, and right up to x = 80; what it gives beyond is undefined. It is the one for differences from a
+    maximum, whose exponentials are summed with that of 0.
+    """
+    with np.errstate(all="ignore"):
+        e = np.exp(x)
+    return e if e >= np.finfo(type(x)).tiny or e != e else type(x)(0)
+
+
 @register_jitable(**INLINED)
 def sigmoid(x):
-    """Return 1 / (1 + e^-x) within 2.5 ulp, denormal results included."""
+    """Return 1 / (1 + e^-x) within 2.5 ulp, and 0 where that would be denormal."""
     one = type(x)(1)
-    e = exp(-abs(x))  # of the negative side alone, where it cannot overflow
+    e = exp_negative(-abs(x))  # of the negative side alone, where it cannot overflow
     return (one if x >= type(x)(0) else e) / (one + e)
 
 
@@ -63,16 +74,20 @@ def erf(x):
     return type(x)(math.erf(x))
 
 
-@register_jitable(**INLINED)
-def normal(x):
-    """Return ``(Phi(x), phi(x))``, the normal distribution function and density, within 8 + x^2 / 2 ulp.
+def normal_cdf(x):
+    """Return Phi(x) = (1 + erf(x / sqrt 2)) / 2, the normal distribution function.
 
-    The exponential magnifies the rounding of x^2; so small a tail is lost altogether in (1 + erf(x / sqrt 2)) / 2.
+    float32: within 2.5e-7 of it, and exactly 0 below -6 and 1 above 6. float64: within 8 + x^2 / 2 ulp, the small tail included.
     """
-    one = type(x)(1)
-    e = exp(x * x * type(x)(-0.5))
-    below = e * _mills(abs(x))  # Phi(-|x|)
-    return (below if x < type(x)(0) else one - below), e * type(x)(1 / math.sqrt(2 * math.pi))
+    return type(x)(0.5 * math.erfc(-x * math.sqrt(0.5)))
+
+
+def gelu_slope(x):
+    """Return Phi(x) + x phi(x), the derivative of x Phi(x), with the normal density phi(x) = e^(-x^2 / 2) / sqrt(2 pi).
+
+    float32: within 5e-7 of it, and exactly 0 below -6 and 1 above 6. float64: within 1e-15.
+    """
+    return type(x)(0.5 * math.erfc(-x * math.sqrt(0.5)) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
 
 def row_max(x, i):
@@ -140,6 +155,41 @@ def _exp(x):
     return (q + type(x)(1)) * a * b
 
 
+def _exp_negative_float32(x):
+    # As _reduce_float32, without the care for results that one power of two cannot reach. The sum with the constant leaves
+    # k + 127 in its low bits, which is the exponent of 2^k where a float32 keeps it.
+    shifted = np.float32(x * np.float32(1.44269504) + np.float32(12582912 + 127))
+    scale = np.int32(shifted.view(np.int32) << 23).view(np.float32)
+    n = shifted - np.float32(12582912 + 127)
+    r = x - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)
+    p = np.float32(1.38144658e-3)
+    p = p * r + np.float32(8.36878046e-3)
+    p = p * r + np.float32(4.16683942e-2)
+    p = p * r + np.float32(1.66665201e-1)
+    p = p * r + np.float32(4.99999934e-1)
+    y = (p * r * r + r + np.float32(1)) * scale
+    return np.float32(0) if x < np.float32(-87) else y
+
+
+def _exp_negative_float64(x):  # step by step as in float32
+    shifted = np.float64(x * 1.4426950408889634 + (6755399441055744.0 + 1023))
+    scale = np.int64(shifted.view(np.int64) << 52).view(np.float64)
+    n = shifted - (6755399441055744.0 + 1023)
+    r = x - n * 6.93147180369123816490e-01 - n * 1.90821492927058770002e-10
+    p = 2.4999964411959857513e-8
+    p = p * r + 2.7630378717994800002e-7
+    p = p * r + 2.7557587346096516316e-6
+    p = p * r + 2.4801492762520353148e-5
+    p = p * r + 1.9841269504759426555e-4
+    p = p * r + 1.38888889439229011e-3
+    p = p * r + 8.333333333495627663e-3
+    p = p * r + 4.1666666666529187672e-2
+    p = p * r + 1.6666666666666410226e-1
+    p = p * r + 5.0000000000000107211e-1
+    y = (p * r * r + r + 1.0) * scale
+    return 0.0 if x < -708.0 else y
+
+
 def _artanh(x):
     """Return artanh(x) for 0 <= x <= 1/3: x + x^3 times a polynomial in x^2."""
     return np.arctanh(x)
@@ -191,7 +241,7 @@ def _erf_float32(x):
     p = p * a - np.float32(0.638144839)
     p = p * a - np.float32(1.12708919)
     p = p * a - np.float32(0.000341523941)
-    far = one - exp(p)
+    far = one - exp_negative(p)
     return math.copysign(far if size > one else near, x)
 
 
@@ -231,31 +281,69 @@ def _erf_float64(x):  # step by step as in float32
     p = p * a - 0.6366284880671147
     p = p * a - 1.1283773294497808
     p = p * a - 1.79601374018872e-07
-    far = 1.0 - exp(p)
+    far = 1.0 - exp_negative(p)
     return math.copysign(far if size > 1.0 else near, x)
 
 
+# In float32 neither Phi nor its kin needs an exponential: less 1/2 it is odd, and x times a ratio of polynomials in x^2. The
+# coefficients minimise the largest error for |x| <= 6; those of the divisor are positive, so it has no zero.
+
+
+def _normal_cdf_float32(x):
+    t = x * x
+    p = np.float32(2.01558788e-08)
+    p = p * t + np.float32(6.51332322e-06)
+    p = p * t + np.float32(0.000199116366)
+    p = p * t + np.float32(0.00486271246)
+    p = p * t + np.float32(0.0368748558)
+    p = p * t + np.float32(0.39894214)
+    q = np.float32(1.13316352e-06)
+    q = q * t + np.float32(8.30717775e-05)
+    q = q * t + np.float32(0.00205727793)
+    q = q * t + np.float32(0.0303756274)
+    q = q * t + np.float32(0.259096021)
+    q = q * t + np.float32(1)
+    return _settled(x, x * (p / q) + np.float32(0.5))
+
+
+def _gelu_slope_float32(x):
+    t = x * x
+    p = np.float32(1.90885729e-07)
+    p = p * t + np.float32(3.58505692e-05)
+    p = p * t + np.float32(2.41811365e-05)
+    p = p * t + np.float32(0.0142091856)
+    p = p * t - np.float32(0.0307436149)
+    p = p * t + np.float32(0.797884534)
+    q = np.float32(8.88749539e-06)
+    q = q * t + np.float32(0.000193518646)
+    q = q * t + np.float32(0.00352875933)
+    q = q * t + np.float32(0.0410646357)
+    q = q * t + np.float32(0.294805485)
+    q = q * t + np.float32(1)
+    return _settled(x, x * (p / q) + np.float32(0.5))
+
+
+@register_jitable(**INLINED)
+def _settled(x, y):
+    """Return y, but 0 below x = -6 and 1 above x = 6."""
+    y = np.float32(0) if x < np.float32(-6) else y
+    return np.float32(1) if x > np.float32(6) else y
+
+
+def _normal_cdf_float64(x):
+    tail = exp_negative(x * x * -0.5) * _mills(abs(x))  # Phi(-|x|)
+    return tail if x < 0.0 else 1.0 - tail
+
+
+def _gelu_slope_float64(x):
+    e = exp_negative(x * x * -0.5)
+    tail = e * _mills(abs(x))
+    return (tail if x < 0.0 else 1.0 - tail) + x * (e * 0.3989422804014327)
+
+
+@register_jitable(**INLINED)
 def _mills(x):
-    """Return Phi(-x) e^(x^2 / 2) for x >= 0: Mills' ratio over sqrt(2 pi), t times a polynomial in t = 1 / (1 + c x)."""
-    y = min(float(x), 37.5)  # beyond, the exponential overflows, and the factor that it meets is 0
-    return type(x)(0.5 * math.erfc(y * math.sqrt(0.5)) * math.exp(y * y / 2))
-
-
-def _mills_float32(x):
-    t = np.float32(1) / (np.float32(1) + np.float32(0.25) * x)
-    p = np.float32(0.025723405)
-    p = p * t - np.float32(0.152808957)
-    p = p * t + np.float32(0.296121161)
-    p = p * t - np.float32(0.205782599)
-    p = p * t + np.float32(0.201757985)
-    p = p * t + np.float32(0.032927963)
-    p = p * t + np.float32(0.10374669)
-    p = p * t + np.float32(0.0985168414)
-    p = p * t + np.float32(0.0997974815)
-    return p * t
-
-
-def _mills_float64(x):
+    """Return Phi(-x) e^(x^2 / 2) for x >= 0: Mills' ratio over sqrt(2 pi), t times a polynomial in t = 1 / (1 + x / 5)."""
     t = 1.0 / (1.0 + 0.2 * x)
     p = -0.0002540886569688721
     p = p * t + 0.0021943648737428405
@@ -318,7 +406,9 @@ def _compile(function, for_float32, for_float64):
 
 _compile(_reduce, _reduce_float32, _reduce_float64)
 _compile(exp, _exp, _exp)
+_compile(exp_negative, _exp_negative_float32, _exp_negative_float64)
 _compile(_artanh, _artanh_float32, _artanh_float64)
 _compile(erf, _erf_float32, _erf_float64)
-_compile(_mills, _mills_float32, _mills_float64)
+_compile(normal_cdf, _normal_cdf_float32, _normal_cdf_float64)
+_compile(gelu_slope, _gelu_slope_float32, _gelu_slope_float64)
 _compile(row_max, _row_max_float32, _row_max_float64)
