@@ -17,8 +17,8 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.jit import chunk_count, core, driver, summing_core
-from minigrad.kernels.softmax import log_sum_exp
-from minigrad.kernels.vectormath import exp
+from minigrad.kernels.softmax import TILE, log_sum_exp
+from minigrad.kernels.vectormath import exp_negative
 
 PER_CHUNK = 16_384  # logits below which a second thread does not pay
 
@@ -78,19 +78,23 @@ def _weights(weight, logits):
 def _forward(logits, targets, weight, ignore_index, smoothing, loss, lse, start, stop):
     classes = logits.shape[1]
     one = logits.dtype.type(1)
-    for i in range(start, stop):
-        target = targets[i]
-        if target == ignore_index:
-            loss[i] = 0
-            continue
-        top, log_total = log_sum_exp(logits, i)
-        lse[i, 0], lse[i, 1] = top, log_total
-        loss[i] = (smoothing - one) * weight[target] * _log_prob(logits[i, target], top, log_total)
-        if smoothing > 0:
-            spread = logits.dtype.type(0)
-            for j in range(classes):
-                spread -= weight[j] * _log_prob(logits[i, j], top, log_total)
-            loss[i] += smoothing / logits.dtype.type(classes) * spread
+    step = 1 + TILE // max(1, classes)
+    scratch = np.empty((step, classes), logits.dtype)
+    for first in range(start, stop, step):
+        last = min(stop, first + step)
+        log_sum_exp(logits, first, last, lse[first:last], scratch)
+        for i in range(first, last):
+            target = targets[i]
+            if target == ignore_index:
+                loss[i] = 0
+                continue
+            top, log_total = lse[i]
+            loss[i] = (smoothing - one) * weight[target] * _log_prob(logits[i, target], top, log_total)
+            if smoothing > 0:
+                spread = logits.dtype.type(0)
+                for j in range(classes):
+                    spread -= weight[j] * _log_prob(logits[i, j], top, log_total)
+                loss[i] += smoothing / logits.dtype.type(classes) * spread
 
 
 @driver
@@ -120,10 +124,10 @@ def _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, 
         factor = hit + spread * weight_sum
         if in_place:  # on one array alone, or LLVM would find an overlap and run the loop one element at a time
             for j in range(classes):
-                out[i, j] = factor * exp(_log_prob(out[i, j], top, log_total))
+                out[i, j] = factor * exp_negative(_log_prob(out[i, j], top, log_total))
         else:
             for j in range(classes):
-                out[i, j] = factor * exp(_log_prob(logits[i, j], top, log_total))
+                out[i, j] = factor * exp_negative(_log_prob(logits[i, j], top, log_total))
         if smoothing > 0:
             for j in range(classes):
                 out[i, j] -= spread * weight[j]

@@ -4,17 +4,19 @@ Every array is contiguous and of one dtype, float32 or float64; masks are bool. 
 A result may be written over an input, given as ``out``.
 
 Rows are worked on in tiles of some 4,096 elements, one long row or many short ones, whose passes all run in the cache: memory
-is read and written once, and the exponentials of a tile of short rows run as one long vector loop.
+is read and written once. The exponentials of a tile of short rows run as one long vector loop; those of a long row are summed
+as they are made.
 """
 
 import numpy as np
 from numba import prange
 
 from minigrad.kernels.jit import chunk_count, core, driver, summing_core
-from minigrad.kernels.vectormath import exp, row_max
+from minigrad.kernels.vectormath import exp_negative, row_max
 
 PER_CHUNK = 16_384  # elements below which a second thread does not pay
 TILE = 4096  # elements: 16 kB of float32, a half or less of every first-level cache
+LONG = 192  # elements of a row from which what is left over after whole vectors no longer counts
 
 _NO_MASK = np.empty((0, 0), np.bool_)
 
@@ -144,6 +146,7 @@ def _softmax(x, out, in_place, mask, strides, groups, scale, causal, zero_if_emp
     batch, head, query = start // (heads * queries), start // queries % heads, start % queries
     flat = out.reshape(out.size)
     step = 1 + TILE // n
+    totals = np.empty(step, x.dtype)
     for first in range(start, stop, step):
         last = min(stop, first + step)
         if hiding:
@@ -167,19 +170,35 @@ def _softmax(x, out, in_place, mask, strides, groups, scale, causal, zero_if_emp
             top = row_max(out, i) if hiding else row_max(x, i)
             if zero_if_empty and top == -inf:
                 top = x.dtype.type(0)  # exp(-inf - 0) is 0, exp(-inf + inf) would be NaN
-            if hiding or in_place:
+            total = x.dtype.type(0)
+            if n < LONG:
+                if hiding or in_place:
+                    for j in range(n):
+                        out[i, j] = (out[i, j] - top) * scale
+                else:
+                    for j in range(n):
+                        out[i, j] = (x[i, j] - top) * scale
+            elif hiding or in_place:
                 for j in range(n):
-                    out[i, j] = (out[i, j] - top) * scale
+                    out[i, j] = exp_negative((out[i, j] - top) * scale)
+                    total += out[i, j]
             else:
                 for j in range(n):
-                    out[i, j] = (x[i, j] - top) * scale
-        tile = flat[first * n : last * n]
-        for j in range(len(tile)):
-            tile[j] = exp(tile[j])
+                    e = exp_negative((x[i, j] - top) * scale)
+                    out[i, j] = e
+                    total += e
+            totals[i - first] = total
+        if n < LONG:
+            tile = flat[first * n : last * n]
+            for j in range(len(tile)):
+                tile[j] = exp_negative(tile[j])
+            for i in range(first, last):
+                total = x.dtype.type(0)
+                for j in range(n):
+                    total += out[i, j]
+                totals[i - first] = total
         for i in range(first, last):
-            total = x.dtype.type(0)
-            for j in range(n):
-                total += out[i, j]
+            total = totals[i - first]
             factor = total if total == 0 else 1 / total
             for j in range(n):
                 out[i, j] *= factor
@@ -218,14 +237,20 @@ def _softmax_backward_chunks(g, y, out, in_place, scale, chunks):
 @core
 def _log_softmax(x, out, in_place, start, stop):
     n = x.shape[1]
-    for i in range(start, stop):
-        top, log_total = log_sum_exp(x, i)
-        if in_place:
-            for j in range(n):
-                out[i, j] = out[i, j] - top - log_total
-        else:
-            for j in range(n):
-                out[i, j] = x[i, j] - top - log_total
+    step = 1 + TILE // max(1, n)
+    sums = np.empty((step, 2), x.dtype)
+    scratch = np.empty((step, n), x.dtype)
+    for first in range(start, stop, step):
+        last = min(stop, first + step)
+        log_sum_exp(x, first, last, sums, scratch)
+        for i in range(first, last):
+            top, log_total = sums[i - first]
+            if in_place:
+                for j in range(n):
+                    out[i, j] = out[i, j] - top - log_total
+            else:
+                for j in range(n):
+                    out[i, j] = x[i, j] - top - log_total
 
 
 @driver
@@ -244,10 +269,10 @@ def _log_softmax_backward(g, y, out, in_place, start, stop):
             total += g[i, j]
         if in_place:
             for j in range(n):
-                out[i, j] -= exp(y[i, j]) * total
+                out[i, j] -= exp_negative(y[i, j]) * total
         else:
             for j in range(n):
-                out[i, j] = g[i, j] - exp(y[i, j]) * total
+                out[i, j] = g[i, j] - exp_negative(y[i, j]) * total
 
 
 @driver
@@ -258,13 +283,32 @@ def _log_softmax_backward_chunks(g, y, out, in_place, chunks):
 
 
 @summing_core
-def log_sum_exp(x, i):
-    """Return ``(m, s)`` with ``log(sum(exp(x[i]))) = m + s``: the maximum of the row, and ``log(sum(exp(x[i] - m)))``.
+def log_sum_exp(x, first, last, sums, scratch):
+    """Write ``(m, s)`` with ``log(sum(exp(x[i]))) = m + s`` to ``sums[i - first]``, for the rows ``first <= i < last``.
 
-    They stay apart because ``x - m`` is exact where ``m + s`` would round: logits near 10^4 keep their digits.
+    ``m`` is the maximum of the row, and ``s`` is ``log(sum(exp(x[i] - m)))``. They stay apart because ``x - m`` is exact where
+    ``m + s`` would round: logits near 10^4 keep their digits. ``scratch`` has the shape of
+    these rows, or more rows.
     """
-    top = row_max(x, i)
-    total = x.dtype.type(0)
-    for j in range(x.shape[1]):
-        total += exp(x[i, j] - top)
-    return top, np.log(total)
+    n = x.shape[1]
+    for i in range(first, last):
+        top = row_max(x, i)
+        total = x.dtype.type(0)
+        if n < LONG:
+            for j in range(n):
+                scratch[i - first, j] = x[i, j] - top
+        else:
+            for j in range(n):
+                total += exp_negative(x[i, j] - top)
+        sums[i - first, 0], sums[i - first, 1] = top, total
+    if n < LONG:
+        tile = scratch.reshape(scratch.size)[: (last - first) * n]
+        for j in range(len(tile)):
+            tile[j] = exp_negative(tile[j])
+        for k in range(last - first):
+            total = x.dtype.type(0)
+            for j in range(n):
+                total += scratch[k, j]
+            sums[k, 1] = total
+    for k in range(last - first):
+        sums[k, 1] = np.log(sums[k, 1])
