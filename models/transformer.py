@@ -144,12 +144,12 @@ class Transformer(nn.Module):
 
     def loss(self, batch: Batch, label_smoothing: float | None = None) -> tuple[mg.Tensor, int]:
         """The summed cross-entropy of a batch's targets, padding left out, and their number."""
-        hidden = self.decode(batch.target_input, *self.encode(batch.source)).reshape(-1, self.dim)
-        wanted = np.flatnonzero(batch.target != PAD)
-        scores = self.output(hidden.index_select(0, wanted))  # no score is computed for padding
+        hidden = self.decode(batch.target_input, *self.encode(batch.source))
         smoothing = self.label_smoothing if label_smoothing is None else label_smoothing
-        targets = batch.target.reshape(-1)[wanted]
-        return F.cross_entropy(scores, targets, reduction="sum", label_smoothing=smoothing), len(wanted)
+        loss = F.linear_cross_entropy(
+            hidden, self.output.weight, batch.target, reduction="sum", ignore_index=PAD, label_smoothing=smoothing
+        )
+        return loss, batch.target_tokens
 
     # -- decoding: see minigrad.decoding ----------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Cross-entropy of logits against class indices: log-softmax and negative log-likelihood in one pass, forward and backward.
 
+Loss and gradient can also be had at once, written over logits that nobody needs afterwards.
+
 Logits are contiguous, ``(rows, classes)`` in float32 or float64; ``targets`` ``(rows,)`` is int64, each a class or
 ``ignore_index``; ``weight`` ``(classes,)`` has the dtype of the logits. The probabilities are never stored: the backward pass
 forms them again from the logits and two numbers a row.
@@ -18,7 +20,7 @@ from numba import prange
 
 from minigrad.kernels.jit import chunk_count, core, driver, summing_core
 from minigrad.kernels.softmax import TILE, log_sum_exp
-from minigrad.kernels.vectormath import exp_negative
+from minigrad.kernels.vectormath import exp_negative, row_max
 
 PER_CHUNK = 16_384  # logits below which a second thread does not pay
 
@@ -68,6 +70,26 @@ def cross_entropy_backward(logits, lse, targets, row_scale, weight=None, ignore_
     else:
         _backward_chunks(*args, chunks)
     return out
+
+
+def cross_entropy_and_gradient_(logits, targets, row_scale, weight=None, label_smoothing=0.0):
+    """Return the loss of each row, and write the gradient by the logits over these.
+
+    One exponential for each logit, where ``cross_entropy`` and ``cross_entropy_backward`` together take two.
+
+    Args:
+        logits, targets, weight, label_smoothing: as for ``cross_entropy``, but every target is a class: no row is ignored.
+        row_scale: the gradient of each row's loss, ``(rows,)``, by which the gradient is scaled, and the loss is not.
+    """
+    rows = len(logits)
+    loss = np.empty(rows, logits.dtype)
+    args = logits, targets, row_scale, _weights(weight, logits), logits.dtype.type(label_smoothing), loss
+    chunks = chunk_count(logits.size, PER_CHUNK)
+    if chunks == 1:
+        _loss_and_gradient(*args, 0, rows)
+    else:
+        _loss_and_gradient_chunks(*args, chunks)
+    return loss
 
 
 def _weights(weight, logits):
@@ -140,6 +162,51 @@ def _backward_chunks(logits, lse, targets, row_scale, weight, ignore_index, smoo
     for c in prange(chunks):
         first, last = c * rows // chunks, (c + 1) * rows // chunks
         _backward(logits, lse, targets, row_scale, weight, ignore_index, smoothing, out, in_place, first, last)
+
+
+@summing_core
+def _loss_and_gradient(logits, targets, row_scale, weight, smoothing, loss, start, stop):
+    classes = logits.shape[1]
+    one = logits.dtype.type(1)
+    weight_sum = logits.dtype.type(0)
+    for j in range(classes):
+        weight_sum += weight[j]
+    share = smoothing / logits.dtype.type(classes)
+    for i in range(start, stop):
+        target = targets[i]
+        top = row_max(logits, i)
+        centred = logits.dtype.type(0)
+        if smoothing > 0:
+            for j in range(classes):
+                centred += weight[j] * (logits[i, j] - top)
+        chosen = logits[i, target] - top
+        total = logits.dtype.type(0)
+        for j in range(classes):
+            p = exp_negative(logits[i, j] - top)
+            logits[i, j] = p
+            total += p
+        log_total = np.log(total)
+        hit = (one - smoothing) * weight[target]
+        loss[i] = hit * (log_total - chosen)
+        if smoothing > 0:
+            loss[i] += share * (weight_sum * log_total - centred)
+        factor = row_scale[i] * (hit + share * weight_sum) / total
+        spread = row_scale[i] * share
+        if smoothing > 0:
+            for j in range(classes):
+                logits[i, j] = factor * logits[i, j] - spread * weight[j]
+        else:
+            for j in range(classes):
+                logits[i, j] *= factor
+        logits[i, target] -= row_scale[i] * hit
+
+
+@driver
+def _loss_and_gradient_chunks(logits, targets, row_scale, weight, smoothing, loss, chunks):
+    rows = len(logits)
+    for c in prange(chunks):
+        first, last = c * rows // chunks, (c + 1) * rows // chunks
+        _loss_and_gradient(logits, targets, row_scale, weight, smoothing, loss, first, last)
 
 
 @core

@@ -31,6 +31,7 @@ from ..ops.dropout import draw_seed, dropped, probability
 from ..ops.embedding import embedding
 from ..ops.layout import floating
 from ..ops.linear import linear
+from ..ops.linear_cross_entropy import linear_cross_entropy
 from ..ops.named import sigmoid, tanh
 from ..ops.normalization import layer_norm, rms_norm
 from ..ops.padding import padded
@@ -62,6 +63,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "log_softmax",
     "logsigmoid",
     "masked_softmax",

@@ -71,6 +71,12 @@ def checked_reduction(reduction: str, name: str, allowed=REDUCTIONS) -> None:
         raise UsageError(f"{name} knows the reductions {', '.join(map(repr, allowed))}: got {reduction!r}")
 
 
+def checked_smoothing(label_smoothing: float, name: str) -> None:
+    """Raise UsageError unless it is a share, 0 to 1."""
+    if not 0 <= label_smoothing <= 1:
+        raise UsageError(f"{name} needs a label_smoothing from 0 to 1: got {label_smoothing}")
+
+
 def checked_targets(targets, classes: int, ignore_index: int, name: str) -> np.ndarray:
     """``targets`` as contiguous int64, each a class or ``ignore_index``.
 
@@ -141,8 +147,7 @@ def cross_entropy(
     """
     x = floating(input, "cross_entropy")
     checked_reduction(reduction, "cross_entropy")
-    if not 0 <= label_smoothing <= 1:
-        raise UsageError(f"cross_entropy needs a label_smoothing from 0 to 1: got {label_smoothing}")
+    checked_smoothing(label_smoothing, "cross_entropy")
     if not x.ndim:
         raise ShapeError("cross_entropy needs logits (classes), (rows, classes) or (batch, classes, d1, ..): got a scalar")
     classes = x.shape[0 if x.ndim == 1 else 1]

@@ -55,6 +55,34 @@ def test_value_and_gradient(shape, weighted, smoothing, dtype):
     np.testing.assert_array_equal(over, gradient)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("weighted", "smoothing"), OPTIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_value_and_gradient_at_once(shape, weighted, smoothing, dtype):
+    logits, targets, weight = problem(shape, dtype, weighted)
+    targets = np.maximum(targets, 0)
+    expected, slope = reference(logits, targets, weight, smoothing)
+    scale = np.random.default_rng(1).standard_normal(shape[0]).astype(dtype)
+    loss = kernels.cross_entropy_and_gradient_(logits, targets, scale, weight, smoothing)
+    assert loss.dtype == logits.dtype == dtype
+    np.testing.assert_allclose(loss, expected, rtol=60 * np.finfo(dtype).eps, atol=30 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(logits, slope * scale[:, None], rtol=60 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("spoil", [np.nan, np.inf, -np.inf])
+def test_at_once_as_one_after_the_other_with_nan_and_infinity(spoil, smoothing):
+    """Row 0 holds the value beside its target, row 1 at its target, row 2 nothing else, row 3 not at all."""
+    logits, targets, _ = problem((4, 5), np.float64, False)
+    targets[:] = 1
+    logits[0, 3] = logits[1, 1] = spoil
+    logits[2] = spoil
+    loss, lse, _ = kernels.cross_entropy(logits, targets, None, IGNORE, smoothing)
+    gradient = kernels.cross_entropy_backward(logits, lse, targets, np.ones(4), None, IGNORE, smoothing)
+    np.testing.assert_allclose(kernels.cross_entropy_and_gradient_(logits, targets, np.ones(4), None, smoothing), loss)
+    np.testing.assert_allclose(logits, gradient, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize(("weighted", "smoothing"), OPTIONS)
 @pytest.mark.parametrize("ignore_index", [IGNORE, 2])

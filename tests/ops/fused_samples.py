@@ -68,6 +68,14 @@ SAMPLES = {
         lambda normal: (normal(5, 6), TARGETS, np.abs(normal(6)), -100, 1.0, "none"),
         lambda normal: (normal(2, 6), np.array([-100, -100]), None, -100, 0.1, "mean"),
     ],
+    "linear_cross_entropy": [
+        lambda normal: (normal(5, 3), normal(6, 3), None, TARGETS, None, -100, 0.0, "mean", (True, True, False)),
+        lambda normal: (normal(5, 3), normal(6, 3), normal(6), TARGETS, np.abs(normal(6)), -100, 0.2, "mean", (True,) * 3),
+        lambda normal: (normal(5, 3), normal(6, 3), normal(6), np.maximum(TARGETS, 0), None, 9, 0.1, "sum", (True,) * 3),
+        lambda normal: (normal(5, 3), normal(6, 3), normal(6), TARGETS, None, -100, 0.1, "mean", (False,) * 3),
+        lambda normal: (normal(5, 3), normal(6, 3), normal(6), TARGETS, np.abs(normal(6)), -100, 1.0, "none", (False,) * 3),
+        lambda normal: (normal(2, 3), normal(6, 3), None, np.array([-100, -100]), None, -100, 0.1, "mean", (True, True, False)),
+    ],
     "masked_softmax": [
         lambda normal: (normal(2, 2, 4, 3), KEYS, False, 0.5),
         lambda normal: (normal(2, 4, 3), BLOCKED, False, 1.0),
