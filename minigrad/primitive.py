@@ -25,6 +25,9 @@ composed of plain primitives, which documents it, tests it, and runs in its plac
     @layer_norm.backward("x", "weight", "bias")
     def _(g, x, weight, kept, needs):
         return gx, gweight, gbias     # None where needs says False
+
+The reference needs every argument, so the tape keeps them all, even those that the backward does not read. Where these are
+large, state plain rules besides (``vjp``) that read no more than the backward: second derivatives then follow those rules.
 """
 
 from __future__ import annotations
@@ -308,6 +311,16 @@ class Fused(Primitive):
 
         return register
 
+    def vjp(self, **rules) -> None:
+        """State plain rules, from which second derivatives come in the reference's place; see the module's docstring."""
+        super().vjp(**rules)
+        if missing := set(self.differentiable) - set(rules):
+            raise UsageError(f"{self.name} needs a rule for each of {self.differentiable}: got none for {', '.join(missing)}")
+        for argument in rules:
+            for name in self.rule_of[argument][1]:
+                if name not in self._backward_reads:
+                    raise UsageError(f"a rule of {self.name} reads only what its backward reads: got {name!r}")
+
     def readers_for(self, positions):
         for i in positions:
             if self.argnames[i] not in self.differentiable:
@@ -338,13 +351,20 @@ class Fused(Primitive):
 
     def record(self, mask, edges, raw, out, kept):
         node = super().record(mask, edges, raw, out, kept)
-        node.extra = {"args": raw}  # the reference needs them all, should someone ask for a second derivative
+        if not self.rule_of:
+            node.extra = {"args": raw}  # the reference needs them all, should someone ask for a second derivative
         return node
 
     def gradients_on_tape(self, node: Node, g: Tensor, stand_in):
         from .autograd import between
 
         positions = node.plan.positions
+        if self.rule_of:
+            values = {name: stand_in(name, value) for name, value in zip(node.plan.names, node.saved)}
+            for i in positions:
+                rule, names = self.rule_of[self.argnames[i]]
+                yield i, rule(g, *[values[name] for name in names])
+            return
         args = list(node.extra["args"])
         for i in positions:  # a stand-in of its own for each argument, even where one tensor is passed twice
             args[i] = identity(stand_in(self.argnames[i], args[i]))

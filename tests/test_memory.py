@@ -136,6 +136,22 @@ def test_only_what_rules_read_is_saved():
     assert array() is None and y.requires_grad
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [mg.relu, lambda x: mg.nn.functional.dropout(x, 0.5), lambda x: mg.softmax(x, 0), lambda x: mg.log_softmax(x, 0)],
+)
+def test_what_only_a_reference_would_read_is_not_saved(operation):
+    x = mg.tensor(np.linspace(-1, 1, 50), requires_grad=True)
+    inner = x * 2
+    array = weakref.ref(inner._data)
+    y = operation(inner)
+    del inner
+    assert array() is None
+    (first,) = mg.grad((y**3).sum(), x, create_graph=True)
+    (second,) = mg.grad(first.sum(), x)
+    assert second.numpy().any()
+
+
 @pytest.fixture
 def collector_off():
     gc.collect()

@@ -133,6 +133,39 @@ def test_missing_rule_names_primitive_and_argument():
         half_done(mg.tensor(1.0), leaf(1.0))
 
 
+def make_fused_product():
+    @mg.fused("a b", reference=lambda a, b: a * b)
+    def product(a, b):
+        return a * b, None
+
+    @product.backward("a", "b")
+    def _(g, a, b):
+        return g * b, g * a
+
+    return product
+
+
+def test_plain_rules_of_a_fused_primitive_give_second_derivatives():
+    product, x, y = make_fused_product(), leaf(1.0, 2.0), leaf(3.0, 4.0)
+    assert product(x, y).grad_fn.extra["args"]
+    product.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)
+    product.reference = None  # no longer asked
+    assert product(x, y).grad_fn.extra is None
+    assert mg.gradgradcheck(product, (x, y))
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"a": lambda g, b: g * b}, "product needs a rule for each of .*: got none for b"),
+        ({"a": lambda g, out: g * out, "b": lambda g, a: g * a}, "reads only what its backward reads: got 'out'"),
+    ],
+)
+def test_plain_rules_of_a_fused_primitive_that_cannot_be(rules, message):
+    with pytest.raises(UsageError, match=message):
+        make_fused_product().vjp(**rules)
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [

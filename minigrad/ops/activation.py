@@ -36,6 +36,9 @@ def _(g, out):
     return (kernels.activations.relu_backward(g, out) if pays(g) else np.where(out <= 0, g.dtype.type(0), g),)
 
 
+rectified.vjp(x=lambda g, out: np.where(out <= 0, 0.0, g))
+
+
 def relu(input) -> Tensor:
     """max(0, x); the gradient at 0 is 0."""
     return rectified(tensor_of(input))
@@ -176,6 +179,9 @@ def _(g, out, axis):
     return (back(kernels.softmax.softmax_backward(rows, rows_along(out, axis)[0])),)
 
 
+soft_maximum.vjp(x=lambda g, out, axis: out * (g - np.sum(g * out, axis, keepdims=True)))
+
+
 def _log_softmax_reference(x, axis):
     shifted = x - amax(x, axis, True).detach()
     return shifted - log(sum_(exp(shifted), axis, True))
@@ -196,6 +202,9 @@ def _(g, out, axis):
         return (g,)
     rows, back = rows_along(g, axis)
     return (back(kernels.softmax.log_softmax_backward(rows, rows_along(out, axis)[0])),)
+
+
+log_soft_maximum.vjp(x=lambda g, out, axis: g - np.exp(out) * np.sum(g, axis, keepdims=True))
 
 
 def _along(operation, name: str, input, dim: int, dtype) -> Tensor:

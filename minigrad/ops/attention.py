@@ -69,6 +69,9 @@ def _(g, out, scale):
     return (scores_gradient(np.array(g, order="C"), out, scale),)
 
 
+softmax_under_mask.vjp(scores=lambda g, out, scale: scale * out * (g - np.sum(g * out, -1, keepdims=True)))
+
+
 # -- attention ----------------------------------------------------------------------------------------------------------
 
 
