@@ -8,6 +8,7 @@ import importlib
 
 
 def __getattr__(name: str):
+    importlib.import_module(f"{__name__}.allocator").keep_freed_memory()
     try:
         return importlib.import_module(f"{__name__}.{name}")  # which also makes it an attribute, so this runs once
     except ModuleNotFoundError as error:
