@@ -132,18 +132,28 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
             if not fits:
                 gradient = fit(gradient, like, node, i)
             if gradient.__class__ is Part:
-                if edge not in owned:
-                    flowing[edge] = np.array(flowing[edge]) if edge in flowing else np.zeros(gradient.shape, gradient.dtype)
-                    owned.add(edge)
-                gradient.add_to(flowing[edge])
+                whole = flowing.pop(edge, None)
+                if whole is None:
+                    whole = np.zeros(gradient.shape, gradient.dtype)
+                elif edge not in owned and not (sys.getrefcount(whole) < aliasing.UNSHARED and _is_plain(whole)):
+                    whole = np.array(whole)
+                owned.add(edge)
+                gradient.add_to(whole)
+                flowing[edge] = whole
             elif edge not in flowing:
                 flowing[edge] = gradient
-            elif edge in owned:
-                flowing[edge] += gradient
             else:
-                flowing[edge] = flowing[edge] + gradient
-                if not create_graph and gradient.shape:
+                before = flowing.pop(edge)
+                if edge in owned:
+                    before += gradient
+                elif not create_graph and sys.getrefcount(before) < aliasing.UNSHARED and _is_plain(before):
+                    before += gradient  # this name alone holds the array
                     owned.add(edge)
+                else:
+                    before = before + gradient
+                    if not create_graph and gradient.shape:
+                        owned.add(edge)
+                flowing[edge] = before
         if not retain_graph:
             node.saved = None
             if node.extra is not None:
@@ -164,6 +174,11 @@ def between(output: Tensor, places: list, g, create_graph: bool) -> list:
     with set_grad_enabled(create_graph):
         found = _run([(_place(output), g)], create_graph, create_graph, set(places), stop=True)
     return [found.get(place) for place in places]
+
+
+def _is_plain(array) -> bool:
+    """Whether it can be written to, and is no view of memory that others may see."""
+    return isinstance(array, np.ndarray) and array.base is None and array.flags.writeable
 
 
 def _observed(node, g, gradients):

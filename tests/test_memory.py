@@ -94,6 +94,33 @@ def test_a_gradient_nobody_else_holds_is_not_copied(monkeypatch):
     assert made == [id(x.grad._data)]
 
 
+def test_a_sum_of_gradients_is_taken_in_place_where_nobody_else_sees_it(monkeypatch):
+    x = mg.tensor(np.ones(4), requires_grad=True)
+    made = []
+    monkeypatch.setattr(mg.tanh, "rule_of", {"x": (lambda g: made.append(id(r := g * 2)) or r, ())})
+    monkeypatch.setattr(mg.tanh, "plans", {})
+    (x * 3 + mg.tanh(x)).sum().backward()  # tanh, the later operation, sends its gradient first
+    assert made == [id(x.grad._data)] and x.grad.tolist() == [5] * 4
+
+
+@pytest.mark.parametrize("lend", [lambda array: array, lambda array: array[:]])
+def test_a_sum_of_gradients_leaves_alone_what_others_see(lend, monkeypatch):
+    constant = np.full(4, 7.0)  # a rule that gives what it does not own
+    x = mg.tensor(np.ones(4), requires_grad=True)
+    monkeypatch.setattr(mg.tanh, "rule_of", {"x": (lambda g: lend(constant), ())})
+    monkeypatch.setattr(mg.tanh, "plans", {})
+    (x * 3 + mg.tanh(x)).sum().backward()
+    assert constant.tolist() == [7] * 4 and x.grad.tolist() == [10] * 4
+
+
+def test_a_sum_of_gradients_leaves_alone_where_it_came_from():
+    seed, x = mg.tensor(np.ones(4)), mg.tensor(np.ones(4), requires_grad=True)
+    y = x * 1
+    y.retain_grad()
+    (y * 2 + y).backward(seed)
+    assert seed.tolist() == [1] * 4 and y.grad.tolist() == x.grad.tolist() == [3] * 4
+
+
 # -- freeing and keeping ------------------------------------------------------------------------------------------------
 
 

@@ -87,9 +87,9 @@ def relu(x):
 
 
 @elementwise
-def relu_backward(g, y):
-    """Return g where y > 0, else 0; at 0, where the slope jumps, 0."""
-    return type(y)(0) if y <= type(y)(0) else g
+def relu_backward(g, y, scale=1.0):
+    """Return g scale where y > 0, else 0; at 0, where the slope jumps, 0. The scale is that of a dropout after the relu."""
+    return type(y)(0) if y <= type(y)(0) else g * scale
 
 
 @elementwise

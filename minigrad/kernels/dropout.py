@@ -1,5 +1,7 @@
 """Dropout whose mask is a function of a seed and an offset, so that backward draws it again instead of keeping it.
 
+It also comes in one pass with what stands beside it in most models: the rectifier before it, or the residual addition after it.
+
 The random word number ``k`` of a mask is SplitMix64 at position ``k``: ``mix(key + k * GAMMA)``, a bijection of 64 bits that
 passes BigCrush, and of which any element can be had without its predecessors (Steele, Lea and Flood, "Fast Splittable
 Pseudorandom Number Generators", OOPSLA 2014, figures 16 and 17; constants of the published ``splitmix64``). Each half of a
@@ -34,9 +36,23 @@ def dropout(x, p: float, seed: int, offset: int):
     Returns:
         ``(n,)``, the same for the same seed and offset, whatever the number of threads.
     """
+    return _run(x, None, False, p, seed, offset)
+
+
+def relu_dropout(x, p: float, seed: int, offset: int):
+    """Return ``dropout(relu(x))``, in one pass. Where it is positive, its gradient by ``x`` is ``1 / (1 - p)``, else 0."""
+    return _run(x, None, True, p, seed, offset)
+
+
+def add_dropout(x, branch, p: float, seed: int, offset: int):
+    """Return ``x + dropout(branch)``, in one pass."""
+    return _run(branch, x, False, p, seed, offset)
+
+
+def _run(x, base, rectify, p, seed, offset):
     threshold = round(p * 2**32)
     if threshold == 2**32:
-        return np.zeros_like(x)
+        return np.zeros_like(x) if base is None else base.copy()
     out = np.empty_like(x)
     scale = x.dtype.type(1 / (1 - p))
     blocks = -(-x.size // BLOCK)
@@ -44,9 +60,9 @@ def dropout(x, p: float, seed: int, offset: int):
     words = np.uint64(int(seed) & MASK64), np.uint64(int(offset) & MASK64)
     with np.errstate(over="ignore"):  # only NumPy's scalars, in use when the JIT is off, warn of arithmetic modulo 2^64
         if chunks == 1:
-            _dropout(x, np.uint32(threshold), scale, *words, out, 0, blocks)
+            _dropout(x, base, rectify, np.uint32(threshold), scale, *words, out, 0, blocks)
         else:
-            _dropout_chunks(x, np.uint32(threshold), scale, *words, out, chunks)
+            _dropout_chunks(x, base, rectify, np.uint32(threshold), scale, *words, out, chunks)
     return out
 
 
@@ -77,7 +93,7 @@ def draw(words, key, first):
 
 
 @core
-def _dropout(x, threshold, scale, seed, offset, out, start, stop):
+def _dropout(x, base, rectify, threshold, scale, seed, offset, out, start, stop):
     key = key_of(seed, offset)
     words = np.empty(WORDS, np.uint64)
     halves = words.view(np.uint32)
@@ -86,13 +102,17 @@ def _dropout(x, threshold, scale, seed, offset, out, start, stop):
         draw(words, key, np.uint64(block * WORDS))
         # slices, because an index that is a sum might be negative for all that Numba knows, and would not be vectorised
         source, target = x[block * BLOCK : (block + 1) * BLOCK], out[block * BLOCK : (block + 1) * BLOCK]
+        before = source if base is None else base[block * BLOCK : (block + 1) * BLOCK]
         for i in range(source.size):
-            kept = source[i] * scale
-            target[i] = kept if halves[i] >= threshold else zero
+            value = source[i]
+            if rectify:
+                value = zero if value < zero else value  # the comparison is false for NaN, which so passes through
+            value = value * scale if halves[i] >= threshold else zero
+            target[i] = value if base is None else before[i] + value
 
 
 @driver
-def _dropout_chunks(x, threshold, scale, seed, offset, out, chunks):
+def _dropout_chunks(x, base, rectify, threshold, scale, seed, offset, out, chunks):
     blocks = -(-x.size // BLOCK)
     for c in prange(chunks):
-        _dropout(x, threshold, scale, seed, offset, out, c * blocks // chunks, (c + 1) * blocks // chunks)
+        _dropout(x, base, rectify, threshold, scale, seed, offset, out, c * blocks // chunks, (c + 1) * blocks // chunks)

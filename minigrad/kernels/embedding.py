@@ -24,18 +24,19 @@ def gather(table, ids):
     return rows
 
 
-def scatter_add(rows, ids, table):
+def scatter_add(rows, ids, table, skip=-1):
     """Add each of ``rows`` ``(n, features)`` to the row of ``table`` that ``ids`` ``(n,)`` names; repeated numbers accumulate.
 
+    What would go to the row ``skip`` is left out.
     The work is in proportion to ``rows``, not to the table. Threads share the columns, not the rows: each sum is taken in
     the order of ``ids``, so the bits do not depend on the number of threads, and frequent numbers leave no thread idle.
     """
     features = table.shape[1]
     chunks = min(chunk_count(rows.size, PER_CHUNK), features // LINE)
     if chunks <= 1:
-        _scatter_add(rows, ids, table, 0, features)
+        _scatter_add(rows, ids, table, skip, 0, features)
     else:
-        _scatter_add_chunks(rows, ids, table, chunks)
+        _scatter_add_chunks(rows, ids, table, skip, chunks)
 
 
 @core
@@ -54,15 +55,17 @@ def _gather_chunks(table, ids, rows, chunks):
 
 
 @core
-def _scatter_add(rows, ids, table, start, stop):
+def _scatter_add(rows, ids, table, skip, start, stop):
     for i in range(ids.size):
+        if ids[i] == skip:
+            continue
         source, target = rows[i, start:stop], table[ids[i], start:stop]
         for j in range(source.size):
             target[j] += source[j]
 
 
 @driver
-def _scatter_add_chunks(rows, ids, table, chunks):
+def _scatter_add_chunks(rows, ids, table, skip, chunks):
     features = table.shape[1]
     for c in prange(chunks):
-        _scatter_add(rows, ids, table, c * features // chunks, (c + 1) * features // chunks)
+        _scatter_add(rows, ids, table, skip, c * features // chunks, (c + 1) * features // chunks)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..errors import UsageError
+from ..ops.dropout import add_dropout, draw_seed, relu_dropout
+from ..ops.layout import floating
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -28,3 +30,22 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+def _is_plain(dropout: Module) -> bool:
+    """Whether it is about to drop, and nobody watches or replaces what it does: then a fused operation may do it."""
+    return type(dropout) is Dropout and dropout.training and dropout.p > 0 and not dropout.inplace and dropout._hooks is None
+
+
+def relu_then(dropout: Module, x: Tensor) -> Tensor:
+    """``dropout(relu(x))``, in one pass over memory where possible, with the same mask."""
+    if _is_plain(dropout):
+        return relu_dropout(floating(x, "relu"), dropout.p, draw_seed())  # pyright: ignore[reportAttributeAccessIssue]
+    return dropout(F.relu(x))
+
+
+def residual(x: Tensor, branch: Tensor, dropout: Module) -> Tensor:
+    """``x + dropout(branch)``, in one pass over memory where possible, with the same mask."""
+    if _is_plain(dropout) and x.shape == branch.shape and x.dtype == branch.dtype:
+        return add_dropout(floating(x, "add"), branch, dropout.p, draw_seed())  # pyright: ignore[reportAttributeAccessIssue]
+    return x + dropout(branch)

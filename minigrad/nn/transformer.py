@@ -23,7 +23,7 @@ from . import init
 from .attention import MultiheadAttention
 from .cache import DecoderCache, LayerCache
 from .containers import ModuleList
-from .dropout import Dropout
+from .dropout import Dropout, relu_then, residual
 from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
@@ -35,6 +35,11 @@ def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tenso
     if activation not in ("relu", "gelu"):
         raise UsageError(f"the activation is 'relu', 'gelu' or a function: got {activation!r}")
     return F.relu if activation == "relu" else F.gelu
+
+
+def _activated(x: Tensor, activation: Callable[[Tensor], Tensor], dropout: Module) -> Tensor:
+    """``dropout(activation(x))``."""
+    return relu_then(dropout, x) if activation is F.relu else dropout(activation(x))
 
 
 class TransformerEncoderLayer(Module):
@@ -83,17 +88,17 @@ class TransformerEncoderLayer(Module):
         """The layer's output, shaped as ``src``; the arguments are those of :meth:`TransformerEncoder.forward`."""
         x = src
         if self.norm_first:
-            x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
-            return x + self._feed_forward(self.norm2(x))
-        x = self.norm1(x + self._attend(x, src_mask, src_key_padding_mask, is_causal))
-        return self.norm2(x + self._feed_forward(x))
+            x = residual(x, self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal), self.dropout1)
+            return residual(x, self._feed_forward(self.norm2(x)), self.dropout2)
+        x = self.norm1(residual(x, self._attend(x, src_mask, src_key_padding_mask, is_causal), self.dropout1))
+        return self.norm2(residual(x, self._feed_forward(x), self.dropout2))
 
     def _attend(self, x: Tensor, mask, padding, is_causal: bool) -> Tensor:
         attended, _ = self.self_attn(x, x, x, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal)
-        return self.dropout1(attended)
+        return attended
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self.linear2(_activated(self.linear1(x), self.activation, self.dropout))
 
 
 class TransformerDecoderLayer(Module):
@@ -148,27 +153,27 @@ class TransformerDecoderLayer(Module):
         other = memory, memory_mask, memory_key_padding_mask, memory_is_causal, cache and cache.memory
         x = tgt
         if self.norm_first:
-            x = x + self._attend(self.norm1(x), *own)
-            x = x + self._attend_to_memory(self.norm2(x), *other)
-            return x + self._feed_forward(self.norm3(x))
-        x = self.norm1(x + self._attend(x, *own))
-        x = self.norm2(x + self._attend_to_memory(x, *other))
-        return self.norm3(x + self._feed_forward(x))
+            x = residual(x, self._attend(self.norm1(x), *own), self.dropout1)
+            x = residual(x, self._attend_to_memory(self.norm2(x), *other), self.dropout2)
+            return residual(x, self._feed_forward(self.norm3(x)), self.dropout3)
+        x = self.norm1(residual(x, self._attend(x, *own), self.dropout1))
+        x = self.norm2(residual(x, self._attend_to_memory(x, *other), self.dropout2))
+        return self.norm3(residual(x, self._feed_forward(x), self.dropout3))
 
     def _attend(self, x: Tensor, mask, padding, is_causal: bool, cache) -> Tensor:
         attended, _ = self.self_attn(
             x, x, x, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal, cache=cache
         )
-        return self.dropout1(attended)
+        return attended
 
     def _attend_to_memory(self, x: Tensor, memory: Tensor, mask, padding, is_causal: bool, cache) -> Tensor:
         attended, _ = self.multihead_attn(
             x, memory, memory, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=is_causal, cache=cache
         )
-        return self.dropout2(attended)
+        return attended
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self.linear2(_activated(self.linear1(x), self.activation, self.dropout))
 
 
 def _copies(layer: Module, count: int) -> ModuleList:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import DimensionError, DTypeError, ShapeError
-from ..primitive import fused
+from ..primitive import Part, fused
 from ..tensor import Tensor, raw
 from .arithmetic import select
 from .indexing import getitem
@@ -29,11 +29,16 @@ def rows_of(weight, ids, padding_idx):
 
 @rows_of.backward("weight")
 def _(g, weight_shape, ids, padding_idx):
-    gradient = np.zeros(weight_shape, g.dtype)
-    kernels.embedding.scatter_add(ready(g).reshape(ids.size, weight_shape[1]), ids.reshape(-1), gradient)
-    if padding_idx is not None:
-        gradient[padding_idx] = 0
-    return (gradient,)
+    rows, flat = ready(g).reshape(ids.size, weight_shape[1]), ids.reshape(-1)
+    skip = -1 if padding_idx is None else padding_idx
+
+    def add_to(table):
+        target = table if table.flags.c_contiguous else np.zeros(weight_shape, table.dtype)
+        kernels.embedding.scatter_add(rows, flat, target, skip)
+        if target is not table:
+            table += target
+
+    return (Part(add_to, weight_shape, g.dtype),)
 
 
 def checked_ids(ids, count: int, name: str) -> np.ndarray:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import dropout as kernel
-from minigrad.kernels.dropout import dropout, dropout_backward
+from minigrad.kernels.dropout import add_dropout, dropout, dropout_backward, relu_dropout
 
 N = 40_000
 
@@ -28,6 +28,18 @@ def test_values_are_dropped_or_scaled(p, dtype):
     mask = out != 0
     np.testing.assert_array_equal(out[mask], (x * dtype(1 / (1 - p) if p < 1 else 0))[mask])
     assert mask.all() if p == 0 else not mask.any() if p == 1 else 0 < mask.sum() < x.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("n", [0, 3, 5000])
+def test_one_pass_is_two_passes(n, p, dtype, monkeypatch):
+    monkeypatch.setattr(kernel, "PER_CHUNK", 1000)
+    x, base = np.random.default_rng(0).standard_normal((2, n)).astype(dtype)
+    x[:2] = np.nan
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(relu_dropout(x, p, 3, 4), dropout(np.maximum(x, 0), p, 3, 4))
+        np.testing.assert_array_equal(add_dropout(base, x, p, 3, 4), base + dropout(x, p, 3, 4))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 511, 512, 513, 1500])

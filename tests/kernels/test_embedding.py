@@ -28,6 +28,14 @@ def test_gather_picks_rows(dtype):
     np.testing.assert_array_equal(rows, table[ids])
 
 
+@pytest.mark.parametrize("features", [3, 40])
+def test_scatter_add_leaves_out_one_number(features, monkeypatch):
+    monkeypatch.setattr(embedding, "PER_CHUNK", 1)
+    rows, ids, table = np.ones((4, features)), np.array([2, 1, 2, 0]), np.zeros((3, features))
+    scatter_add(rows, ids, table, skip=2)
+    assert table[:, 0].tolist() == [1, 1, 0]
+
+
 @pytest.mark.parametrize("features", [1, 16, 37, 64])
 def test_scatter_add_accumulates_repeated_numbers(dtype, features):
     table, ids, rows = draw(dtype, features=features)

@@ -249,3 +249,31 @@ def test_hooks_show_the_attention_weights(step_by_step):
     (weights,) = seen
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
     assert weights.shape == (N, 1, S) and not weights[1, :, 3:].any()
+
+
+# -- fused with dropout -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_fused_dropout_is_dropout(norm_first):
+    """A hook that does nothing makes the layer call its Dropouts one by one: values and gradients stay the same."""
+    mg.manual_seed(3)
+    layer = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.3, batch_first=True, norm_first=norm_first)
+    x, memory = mg.randn(2, 5, 8, requires_grad=True), mg.randn(2, 4, 8)
+
+    def step():
+        mg.manual_seed(5)
+        out = layer(x, memory, tgt_is_causal=True)
+        layer.zero_grad()
+        x.grad = None
+        (out * out).sum().backward()
+        return [out.numpy().copy(), x.grad.numpy().copy(), *(p.grad.numpy().copy() for p in layer.parameters())]
+
+    fused = step()
+    seen = []
+    for module in layer.modules():
+        if isinstance(module, nn.Dropout):
+            module.register_forward_hook(lambda module, arguments, result: seen.append(module))
+    for a, b in zip(fused, step()):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+    assert len(seen) == 4

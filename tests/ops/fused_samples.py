@@ -56,6 +56,14 @@ SAMPLES = {
         lambda normal: (normal(5, 7), 0.4, 11),
         lambda normal: (normal(2, 3, 4), 1.0, 11),
     ],
+    "relu_dropout": [
+        lambda normal: (normal(5, 7), 0.4, 11),
+        lambda normal: (normal(2, 3, 4), 1.0, 11),
+    ],
+    "add_dropout": [
+        lambda normal: (normal(5, 7), normal(5, 7), 0.4, 11),
+        lambda normal: (normal(2, 3, 4), normal(2, 3, 4), 1.0, 11),
+    ],
     "embedding": [
         lambda normal: (normal(7, 4), IDS, None),
         lambda normal: (normal(7, 4), IDS, 3),
