@@ -34,7 +34,7 @@ from minigrad.kernels.jit import core, summing_core
 from minigrad.kernels.matmul import SINGLE_THREAD, compiled_launch, compiles, lend, prefers_numpy, product
 from minigrad.kernels.microkernel import address, pointer, sizes
 from minigrad.kernels.threads import get_num_threads
-from minigrad.kernels.vectormath import exp, row_max
+from minigrad.kernels.vectormath import exp_negative, row_max
 
 QUERIES, KEYS = 192, 256  # of a block; half or twice as many are as fast
 
@@ -218,10 +218,10 @@ def _weigh(scores, scale, tops, totals, sums):
         shift = zero if top == minus_inf else top  # exp(-inf - 0) is 0, exp(-inf + inf) would be NaN
         total = zero
         for j in range(n):
-            weight = exp((scores[i, j] - shift) * scale)
+            weight = exp_negative((scores[i, j] - shift) * scale)
             scores[i, j] = weight
             total += weight
-        factor = exp((before - shift) * scale)
+        factor = exp_negative((before - shift) * scale)
         totals[i] = totals[i] * factor + total
         if factor != 1:
             for j in range(width):
@@ -276,7 +276,7 @@ def _weigh_again(scores, slopes, tops, inverses, dots, factor, scale):
     for i in range(scores.shape[0]):
         top, inverse, dot = tops[i], inverses[i], dots[i]
         for j in range(scores.shape[1]):
-            weight = exp((scores[i, j] - top) * factor) * inverse
+            weight = exp_negative((scores[i, j] - top) * factor) * inverse
             scores[i, j] = weight
             slopes[i, j] = weight * (slopes[i, j] - dot) * scale
 

@@ -14,7 +14,7 @@ from .arithmetic import minimum, mul, select, to
 from .dims import axis_of, numpy_names
 from .elementwise import absolute, erf, exp, log, log1p, sigmoid, tanh
 from .joining import chunk
-from .layout import floating, pays, rows_along
+from .layout import by_rows, floating, pays
 from .reduction import amax
 from .reduction import sum as sum_
 
@@ -167,16 +167,14 @@ def soft_maximum(x, axis):
     """Softmax along one axis; a row of nothing but -inf gives NaN."""
     if not x.size:
         return np.array(x), None
-    rows, back = rows_along(x, axis)
-    return back(kernels.softmax.softmax(rows)), None
+    return by_rows(kernels.softmax.softmax, axis, x), None
 
 
 @soft_maximum.backward("x")
 def _(g, out, axis):
     if not g.size:
         return (g,)
-    rows, back = rows_along(g, axis)
-    return (back(kernels.softmax.softmax_backward(rows, rows_along(out, axis)[0])),)
+    return (by_rows(kernels.softmax.softmax_backward, axis, g, out),)
 
 
 soft_maximum.vjp(x=lambda g, out, axis: out * (g - np.sum(g * out, axis, keepdims=True)))
@@ -192,16 +190,14 @@ def log_soft_maximum(x, axis):
     """The logarithm of softmax along one axis, without its rounding errors."""
     if not x.size:
         return np.array(x), None
-    rows, back = rows_along(x, axis)
-    return back(kernels.softmax.log_softmax(rows)), None
+    return by_rows(kernels.softmax.log_softmax, axis, x), None
 
 
 @log_soft_maximum.backward("x")
 def _(g, out, axis):
     if not g.size:
         return (g,)
-    rows, back = rows_along(g, axis)
-    return (back(kernels.softmax.log_softmax_backward(rows, rows_along(out, axis)[0])),)
+    return (by_rows(kernels.softmax.log_softmax_backward, axis, g, out),)
 
 
 log_soft_maximum.vjp(x=lambda g, out, axis: g - np.exp(out) * np.sum(g, axis, keepdims=True))

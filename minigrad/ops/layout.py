@@ -24,11 +24,22 @@ def ready(x) -> np.ndarray:
     return x if x.flags.carray else np.array(x, order="C")
 
 
-def rows_along(x, axis: int):
-    """``x`` as contiguous rows along ``axis``, and the function that puts a result of that shape back."""
-    moved = np.moveaxis(x, axis, -1)
-    rows = ready(moved).reshape(-1, x.shape[axis])
-    return rows, lambda result: np.moveaxis(result.reshape(moved.shape), -1, axis)
+def shaped(x: np.ndarray, shape: tuple) -> np.ndarray:
+    """``x`` in a shape of as many elements: itself where it has it, for a view of it could not become a gradient uncopied."""
+    return x if x.shape == shape else x.reshape(shape)
+
+
+def by_rows(kernel, axis: int, *arrays) -> np.ndarray:
+    """``kernel(*rows, out=rows)`` on contiguous rows along ``axis`` of arrays of one shape: a new array of that shape.
+
+    Along the last axis, nothing is copied.
+    """
+    last = arrays[0].ndim - 1
+    if axis != last:
+        return by_rows(kernel, last, *(x.swapaxes(axis, last) for x in arrays)).swapaxes(axis, last)
+    out = np.empty(arrays[0].shape, arrays[0].dtype)
+    kernel(*(ready(x).reshape(-1, x.shape[last]) for x in arrays), out=out.reshape(-1, out.shape[last]))
+    return out
 
 
 def floating(input, name: str) -> Tensor:

@@ -12,17 +12,18 @@ from ..tensor import Tensor
 from .arithmetic import square
 from .dims import sizes
 from .elementwise import rsqrt
-from .layout import floating, one_dtype, ready
+from .layout import floating, one_dtype, ready, shaped
 from .reduction import mean
 
 
 def _flat(x, normalized_shape):
     """``x`` as contiguous rows (rows, features), the features being everything that is normalised together."""
-    return ready(x).reshape(-1, math.prod(normalized_shape))
+    features = math.prod(normalized_shape)
+    return shaped(ready(x), (x.size // features if features else 0, features))
 
 
 def _vector(parameter):
-    return None if parameter is None else ready(parameter).reshape(-1)
+    return None if parameter is None else shaped(ready(parameter), (parameter.size,))
 
 
 def _trailing(normalized_shape):
@@ -41,14 +42,14 @@ def _layer_norm_reference(x, weight, bias, normalized_shape, eps):
 def normalized(x, weight, bias, normalized_shape, eps):
     """Mean 0 and variance 1 over the last dimensions, then scale and shift. Keeps the mean and 1 / deviation of each row."""
     out, mean, rstd = kernels.norm.layer_norm(_flat(x, normalized_shape), _vector(weight), _vector(bias), eps)
-    return out.reshape(x.shape), (mean, rstd)
+    return shaped(out, x.shape), (mean, rstd)
 
 
 @normalized.backward("x", "weight", "bias")
 def _(g, x, weight, normalized_shape, kept):
     g, rows = _flat(g, normalized_shape), _flat(x, normalized_shape)
     gx, gweight, gbias = kernels.norm.layer_norm_backward(g, rows, *kept, _vector(weight))
-    return gx.reshape(x.shape), gweight.reshape(normalized_shape), gbias.reshape(normalized_shape)
+    return shaped(gx, x.shape), shaped(gweight, normalized_shape), shaped(gbias, normalized_shape)
 
 
 def _rms_norm_reference(x, weight, normalized_shape, eps):
@@ -60,14 +61,14 @@ def _rms_norm_reference(x, weight, normalized_shape, eps):
 def root_mean_square_normalized(x, weight, normalized_shape, eps):
     """Root mean square 1 over the last dimensions, then scale. Keeps 1 / root mean square of each row."""
     out, rrms = kernels.norm.rms_norm(_flat(x, normalized_shape), _vector(weight), eps)
-    return out.reshape(x.shape), rrms
+    return shaped(out, x.shape), rrms
 
 
 @root_mean_square_normalized.backward("x", "weight")
 def _(g, x, weight, normalized_shape, kept):
     g, rows = _flat(g, normalized_shape), _flat(x, normalized_shape)
     gx, gweight = kernels.norm.rms_norm_backward(g, rows, kept, _vector(weight))
-    return gx.reshape(x.shape), gweight.reshape(normalized_shape)
+    return shaped(gx, x.shape), shaped(gweight, normalized_shape)
 
 
 def _checked(name: str, input, normalized_shape, **parameters):
