@@ -5,7 +5,7 @@ import pytest
 from minigrad.kernels import bias as kernel
 from minigrad.kernels.bias import add_bias_, add_bias_relu_, sum_rows
 
-SHAPES = [(0, 3), (1, 1), (5, 7), (64, 3), (65, 3), (300, 33), (4200, 2)]
+SHAPES = [(0, 3), (1, 1), (5, 7), (64, 3), (65, 3), (300, 33), (4200, 2), (6000, 3)]
 
 
 @pytest.fixture(params=["float32", "float64", "float32 parallel"])
