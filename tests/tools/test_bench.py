@@ -30,7 +30,7 @@ def test_sides_take_turns_and_each_goes_first_in_its_turn():
     contest = Contest("x", {name: recorder(name, calls) for name in ("minigrad", "torch")})
     result = measure("tape", contest, turns=2, pause=0, block=0)
     assert calls == ["minigrad"] * 2 + ["torch"] * 2 + ["minigrad", "torch", "torch", "minigrad"]  # rehearsals, then turns
-    assert {name: len(seconds) for name, seconds in result.seconds.items()} == {"minigrad": 2, "torch": 2}
+    assert {name: len(seconds) for name, seconds in result.readings.items()} == {"minigrad": 2, "torch": 2}
 
 
 def test_a_block_repeats_short_work():
@@ -43,13 +43,20 @@ def test_a_cold_start_is_run_once_without_rehearsal():
     calls = []
     result = measure("startup", Contest("x", {"minigrad": recorder("minigrad", calls)}, once=True), turns=5, pause=0)
     assert calls == ["minigrad"]
-    assert len(result.seconds["minigrad"]) == 1
+    assert len(result.readings["minigrad"]) == 1
+
+
+def test_memory_is_what_the_work_returns():
+    contest = Contest("x", {"minigrad": lambda: 200, "torch": lambda: 500}, quantity="bytes")
+    result = measure("memory", contest, turns=3, pause=0)
+    assert result.readings == {"minigrad": [200], "torch": [500]}
+    assert result.ratio("torch") == 2.5
 
 
 def test_ratios_are_taken_within_a_turn():
     assert RESULT.ratios("torch") == pytest.approx([2, 3, 0.5])
     assert RESULT.ratio("torch") == pytest.approx(2)
-    assert RESULT.time("minigrad") == 0.002
+    assert RESULT.median("minigrad") == 0.002
     assert geometric_mean([2, 0.5]) == pytest.approx(1)
 
 
@@ -71,6 +78,12 @@ def test_a_line_holds_times_rate_and_ratio():
     assert report.line(ALONE, ["torch"]).split() == ["cold", "12.3", "s"]
 
 
+def test_memory_is_shown_and_written_as_bytes():
+    result = Result("memory", "step", 0, "", {"minigrad": [2.5e8], "torch": [5e8]}, "bytes")
+    assert report.line(result, ["torch"]).split() == ["step", "250", "MB", "500", "MB", "2.00", "(2.00-2.00)"]
+    assert json.loads(report.as_json([result], {}))["results"][0]["bytes"]["torch"] == [5e8]
+
+
 def test_summary_is_the_geometric_mean_and_empty_for_one_contest():
     assert report.summary([RESULT, RESULT], ["torch"]).endswith(" 2.00")
     assert report.summary([RESULT, ALONE], ["torch"]) == report.summary([ALONE, ALONE], []) == ""
@@ -79,7 +92,7 @@ def test_summary_is_the_geometric_mean_and_empty_for_one_contest():
 def test_json_keeps_every_turn():
     content = json.loads(report.as_json([RESULT, ALONE], {"CPU": "fast"}))
     assert content["machine"] == {"CPU": "fast"}
-    assert content["results"][0]["seconds"] == RESULT.seconds
+    assert content["results"][0]["seconds"] == RESULT.readings
     assert [r["median_ratio"] for r in content["results"]] == [pytest.approx({"torch": 2}), {}]
 
 
@@ -119,8 +132,14 @@ def test_a_missing_peer_is_said_and_done_without(quick, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert command.main(["tape", "--turns", "1", "--peers", "torch"]) == 0
     out = capsys.readouterr().out
-    assert "torch is not installed: measuring without it (pip install -e '.[bench]' brings it)" in out
+    assert "measuring without torch: it is not installed (pip install -e '.[bench]' brings it)" in out
     assert "ratio" not in out
+
+
+def test_without_a_compiler_torch_compile_is_left_out_with_the_reason(quick, monkeypatch, capsys):
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    assert command.main(["tape", "--turns", "1", "--peers", "torch.compile"]) == 0
+    assert "measuring without torch.compile: there is no C++ compiler on the path" in capsys.readouterr().out
 
 
 def test_interruption_keeps_what_was_measured(quick, monkeypatch, tmp_path):
@@ -137,7 +156,7 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch, tmp_path):
     ("arguments", "says"),
     [
         (["speed"], "the groups are tape, matmul"),
-        (["--peers", "jax"], "the peers are numpy and torch: got 'jax'"),
+        (["--peers", "jax"], "the peers are numpy, torch, torch.compile: got 'jax'"),
         (["--turns", "0"], "must be a number from 1: got '0'"),
         (["--json", "no/such/directory/r.json"], "must be a file in an existing directory"),
     ],
@@ -218,6 +237,72 @@ def test_both_transformers_compute_the_same_loss():
     loss = theirs.loss(*(torch.from_numpy(side) for side in (batch.source, batch.target_input, batch.target)))
     assert ours.loss(batch)[0].item() == pytest.approx(loss.item(), rel=1e-5)
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+
+
+def test_a_compiled_step_that_fails_is_left_out_with_the_reason(monkeypatch, capsys):
+    from tools.bench.groups import train
+
+    def fails(*arguments, **options):
+        def work():
+            raise RuntimeError("no compiler\nand much more")
+
+        return work
+
+    monkeypatch.setattr(train, "torch_step", fails)
+    assert train._compiled(SimpleNamespace(), {}, None) is None
+    assert capsys.readouterr().err == "torch.compile is left out: RuntimeError: no compiler\n"
+
+
+def test_memory_is_the_peak_since_the_imports(monkeypatch):
+    from tools.bench.groups import memory
+
+    seen = []
+    monkeypatch.setattr(memory, "_resident", lambda which: seen.append(which) or {"VmRSS": 100, "VmHWM": 350}[which])
+    monkeypatch.setattr(memory, "_forget_peak", lambda: seen.append("forget"))
+    monkeypatch.setattr(memory, "random_batch", lambda length, tokens: tokens)
+    monkeypatch.setattr(memory, "our_step", lambda preset, tokens: lambda: seen.append(tokens))
+    assert memory.trained_peak("minigrad", 4096) == 250
+    assert seen == ["VmRSS", 2 * memory.LENGTH, "forget", 4096, 4096, 4096, "VmHWM"]
+
+
+def test_the_peak_of_this_process_is_at_least_what_it_holds():
+    from tools.bench.groups import memory
+
+    pytest.importorskip("resource")
+    assert 10_000_000 < memory._resident("VmRSS") <= memory._resident("VmHWM")
+
+
+def test_memory_is_that_of_another_process(monkeypatch):
+    from tools.bench.groups import memory
+
+    programs = []
+    monkeypatch.setattr(memory, "run_python", lambda program: programs.append(program) or "12345\n")
+    monkeypatch.setattr(memory, "TOKENS", (64,))
+    (contest,) = memory.contests({"minigrad": mg, "torch": SimpleNamespace()})
+    assert [work() for work in contest.sides.values()] == [12345, 12345]
+    assert "trained_peak('torch', 64)" in programs[1]
+
+
+def test_scaling_grows_batches_chains_and_threads(monkeypatch):
+    from tools.bench.groups import scaling
+
+    monkeypatch.setattr(scaling, "our_step", lambda preset, batch: batch.source.size)
+    monkeypatch.setattr(scaling, "scalar_chain", lambda library, operations: operations)
+    monkeypatch.setattr(scaling.our_threads, "get_num_threads", lambda: 2)
+    found = list(scaling.contests({"minigrad": mg}))
+    sizes = (*scaling.TOKENS, *scaling.OPERATIONS)
+    assert [contest.amount for contest in found] == [*sizes, scaling.TOKENS[1], scaling.TOKENS[1]]
+    assert [contest.sides["minigrad"] for contest in found[:-2]] == list(sizes)
+
+
+def test_threads_are_as_before_after_work_on_fewer():
+    from tools.bench.groups import scaling
+
+    counts = [4]
+    seen = []
+    scaling.on_threads(lambda: seen.append(counts[-1]), 2, lambda: counts[-1], counts.append)()
+    assert seen == [2]
+    assert counts == [4, 2, 4]
 
 
 def test_startup_runs_a_new_process_with_its_own_cache(tmp_path):

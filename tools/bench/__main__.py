@@ -18,8 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     described = machine.describe(libraries, options.threads)
     for name, text in described.items():
         print(f"{name:13} {text}")
-    for name in missing:
-        print(f"{name} is not installed: measuring without it (pip install -e '.[bench]' brings it)")
+    for name, reason in missing.items():
+        print(f"measuring without {name}: {reason}")
     results: list[Result] = []
     try:
         for group in options.groups or GROUPS:
@@ -88,7 +88,7 @@ def _peers(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     for name in names:
         if name not in machine.PEERS:
-            raise argparse.ArgumentTypeError(f"the peers are {' and '.join(machine.PEERS)}: got {name!r}")
+            raise argparse.ArgumentTypeError(f"the peers are {', '.join(machine.PEERS)}: got {name!r}")
     return names
 
 

@@ -6,11 +6,12 @@ Importing this module imports no library: :func:`announce_threads` must come bef
 import importlib
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from .measure import OURS, Libraries
 
-PEERS = ("numpy", "torch")
+PEERS = ("numpy", "torch", "torch.compile")  # the last is torch, its models compiled
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -31,24 +32,28 @@ def announce_threads(threads: int) -> None:
         os.environ[name] = str(threads)
 
 
-def load(peers: list[str], threads: int) -> tuple[Libraries, list[str]]:
-    """Import minigrad and those of ``peers`` that are installed.
+def load(peers: list[str], threads: int) -> tuple[Libraries, dict[str, str]]:
+    """Import minigrad and those of ``peers`` that can run here.
 
     Args:
         peers: some of :data:`PEERS`.
         threads: how many the libraries get; :func:`announce_threads` has told all but torch, which asks no variable again.
 
     Returns:
-        (libraries by name, names of the peers that are missing).
+        (libraries by name, the reason of each peer that is missing).
     """
-    libraries, missing = {OURS: importlib.import_module("minigrad")}, []
+    libraries, missing = {OURS: importlib.import_module("minigrad")}, {}
     for name in peers:
+        if name == "torch.compile" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+            missing[name] = "there is no C++ compiler on the path"
+            continue
         try:
-            libraries[name] = importlib.import_module(name)
+            libraries[name] = importlib.import_module(name.partition(".")[0])
         except ModuleNotFoundError:
-            missing.append(name)
-    if "torch" in libraries:
-        libraries["torch"].set_num_threads(threads)
+            missing[name] = "it is not installed (pip install -e '.[bench]' brings it)"
+            continue
+        if name.startswith("torch"):
+            libraries[name].set_num_threads(threads)
     return libraries, missing
 
 
@@ -59,7 +64,7 @@ def describe(libraries: Libraries, threads: int) -> dict[str, str]:
 
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__}
-    versions |= {name: module.__version__ for name, module in libraries.items()}
+    versions |= {name: module.__version__ for name, module in libraries.items() if "." not in name}
     return {
         "CPU": f"{_cpu()}, {available_cores()} cores, {_vectors()}",
         "threads": f"{threads} for each library",

@@ -29,6 +29,7 @@ class Contest:
         sides: by library, one repetition of the work; ``OURS`` is among them.
         amount, unit: how much one repetition does, for the rate, such as 1,000 "operations".
         once: a repetition changes what the next one finds (a cold start does): run it once, with no rehearsal.
+        quantity: what is compared: "seconds", or "bytes", which the work itself measures and returns.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Contest:
     amount: float = 0.0
     unit: str = ""
     once: bool = False
+    quantity: str = "seconds"
 
 
 @dataclass
@@ -43,28 +45,29 @@ class Result:
     """What a contest gave.
 
     Attributes:
-        group, name, amount, unit: as in the contest.
-        seconds: by library, the time of one repetition in each turn.
+        group, name, amount, unit, quantity: as in the contest.
+        readings: by library, the quantity of one repetition in each turn.
     """
 
     group: str
     name: str
     amount: float
     unit: str
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    readings: dict[str, list[float]] = field(default_factory=dict)
+    quantity: str = "seconds"
 
     @property
     def peers(self) -> list[str]:
         """The libraries that minigrad was measured against."""
-        return [name for name in self.seconds if name != OURS]
+        return [name for name in self.readings if name != OURS]
 
-    def time(self, library: str) -> float:
-        """The median time of one repetition, in seconds."""
-        return statistics.median(self.seconds[library])
+    def median(self, library: str) -> float:
+        """The median of a library's readings."""
+        return statistics.median(self.readings[library])
 
     def ratios(self, peer: str) -> list[float]:
-        """Peer's time / minigrad's, turn by turn: above 1 minigrad is faster."""
-        return [theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[OURS])]
+        """Peer's reading / minigrad's, turn by turn: above 1 minigrad takes less."""
+        return [theirs / ours for theirs, ours in zip(self.readings[peer], self.readings[OURS])]
 
     def ratio(self, peer: str) -> float:
         """The median of :meth:`ratios`."""
@@ -81,13 +84,17 @@ def measure(group: str, contest: Contest, turns: int, pause: float = PAUSE, bloc
         pause: seconds before each block.
         block: seconds that a block lasts at least.
     """
-    result = Result(group, contest.name, contest.amount, contest.unit, {name: [] for name in contest.sides})
+    result = Result(group, contest.name, contest.amount, contest.unit, {name: [] for name in contest.sides}, contest.quantity)
+    if contest.quantity == "bytes":
+        for name, work in contest.sides.items():
+            result.readings[name].append(float(work()))  # pyright: ignore[reportArgumentType]
+        return result
     counts = {name: 1 if contest.once else _repetitions(work, block) for name, work in contest.sides.items()}
     order = list(contest.sides)
     for _ in range(1 if contest.once else turns):
         for name in order:
             time.sleep(pause)
-            result.seconds[name].append(_block(contest.sides[name], counts[name]))
+            result.readings[name].append(_block(contest.sides[name], counts[name]))
         order.reverse()  # whatever going first is worth, each side gets it in turn
     return result
 

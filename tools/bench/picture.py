@@ -6,7 +6,11 @@ from html import escape
 from .measure import Result
 
 _LABELS, _WIDTH, _BAR, _GROUP, _TOP, _MARGIN = 330, 860, 16, 30, 64, 60  # pixels
-_COLORS = {"numpy": "#0072b2", "torch": "#d55e00"}  # distinct for colour-blind readers too (Okabe and Ito 2008)
+_COLORS = {
+    "numpy": "#0072b2",
+    "torch": "#d55e00",
+    "torch.compile": "#009e73",
+}  # distinct for colour-blind readers too (Okabe and Ito 2008)
 
 
 def draw(results: Sequence[Result], caption: str) -> str:
@@ -39,7 +43,7 @@ def draw(results: Sequence[Result], caption: str) -> str:
         y += 6
     legend = "".join(
         f'<rect x="{_LABELS + 110 * i}" y="34" width="12" height="12" fill="{_COLORS[peer]}"/>'
-        + _text(_LABELS + 110 * i + 18, 44, f"time of {peer}", "start")
+        + _text(_LABELS + 110 * i + 18, 44, peer, "start")
         for i, peer in enumerate(sorted({peer for result in compared for peer in result.peers}))
     )
     equal = _LABELS + scale
@@ -48,7 +52,7 @@ def draw(results: Sequence[Result], caption: str) -> str:
         "<style>text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#444}"
         ".group{font-weight:600;fill:#222}.title{font-size:15px;font-weight:600;fill:#222}</style>\n"
         '<rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text class="title" x="16" y="24">Time of each peer / minigrad\'s: longer is better for minigrad</text>\n{legend}\n'
+        f'<text class="title" x="16" y="24">What each peer takes / minigrad: longer is better for minigrad</text>\n{legend}\n'
         + "\n".join(parts)
         + f'\n<line x1="{equal:.1f}" x2="{equal:.1f}" y1="{_TOP - 6}" y2="{y}" stroke="#222" stroke-dasharray="3 3"/>\n'
         + _text(16, y + 22, caption, "start")

@@ -16,13 +16,14 @@ def heading(group: str, description: str, peers: Sequence[str]) -> str:
 
 
 def line(result: Result, peers: Sequence[str]) -> str:
-    """One line of the table: times of one repetition, and for each peer the median ratio and its range over the turns."""
-    text = f"{result.name:{_NAME}}{duration(result.time(OURS)):>{_TIME}}{rate(result):>{_RATE}}"
+    """One line of the table: what one repetition took, and for each peer the median ratio and its range over the turns."""
+    show = size if result.quantity == "bytes" else duration
+    text = f"{result.name:{_NAME}}{show(result.median(OURS)):>{_TIME}}{rate(result):>{_RATE}}"
     for peer in peers:
-        if peer in result.seconds:
+        if peer in result.readings:
             ratios = result.ratios(peer)
             spread = f"{result.ratio(peer):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-            text += f"{duration(result.time(peer)):>{_TIME}}{spread:>{_RATIO}}"
+            text += f"{show(result.median(peer)):>{_TIME}}{spread:>{_RATIO}}"
         else:
             text += " " * (_TIME + _RATIO)
     return text.rstrip()
@@ -31,7 +32,7 @@ def line(result: Result, peers: Sequence[str]) -> str:
 def summary(results: Sequence[Result], peers: Sequence[str]) -> str:
     """The line below a group's table: the geometric mean of its ratios; empty for a group of one, or without peers."""
     text = f"{'geometric mean of the ratios':{_NAME + _TIME + _RATE}}"
-    ratios = {peer: [result.ratio(peer) for result in results if peer in result.seconds] for peer in peers}
+    ratios = {peer: [result.ratio(peer) for result in results if peer in result.readings] for peer in peers}
     for peer in peers:
         text += f"{geometric_mean(ratios[peer]):{_TIME + _RATIO}.2f}" if len(ratios[peer]) > 1 else " " * (_TIME + _RATIO)
     return text.rstrip() if any(len(found) > 1 for found in ratios.values()) else ""
@@ -45,9 +46,14 @@ def duration(seconds: float) -> str:
     raise AssertionError  # microseconds take all the rest
 
 
+def size(count: float) -> str:
+    """An amount of memory with three digits, in MB."""
+    return f"{_three_digits(count / 1e6)} MB"
+
+
 def rate(result: Result) -> str:
     """How much minigrad does in a second, as ``312 GFLOP/s``; empty where the contest has no amount."""
-    return f"{_three_digits(result.amount / result.time(OURS))} {result.unit}/s" if result.amount else ""
+    return f"{_three_digits(result.amount / result.median(OURS))} {result.unit}/s" if result.amount else ""
 
 
 def _three_digits(value: float) -> str:
@@ -59,14 +65,14 @@ def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:
     """Everything that was measured, each turn of it."""
     content = {
         "machine": dict(machine),
-        "method": {"block_seconds": BLOCK, "pause_seconds": PAUSE, "ratio": f"peer's time / {OURS}'s, median over the turns"},
+        "method": {"block_seconds": BLOCK, "pause_seconds": PAUSE, "ratio": f"peer's / {OURS}'s, median over the turns"},
         "results": [
             {
                 "group": result.group,
                 "name": result.name,
                 "amount": result.amount,
                 "unit": result.unit,
-                "seconds": result.seconds,
+                result.quantity: result.readings,
                 "median_ratio": {peer: result.ratio(peer) for peer in result.peers},
             }
             for result in results

@@ -21,7 +21,9 @@ GROUPS = {
     "tape": Group("what recording and backpropagation cost besides arithmetic", ("torch",)),
     "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch")),
     "kernels": Group("the other kernels, forward and backward", ("torch",)),
-    "train": Group("a training step of a Transformer", ("torch",)),
+    "train": Group("a training step of a Transformer", ("torch", "torch.compile")),
+    "memory": Group("by how much training lets a process grow", ("torch",)),
+    "scaling": Group("how cost grows with the batch and the graph, and falls with threads", ("torch",)),
     "startup": Group("import, and the first training step of the default job", ("numpy", "torch")),
 }
 

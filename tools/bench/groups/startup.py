@@ -31,11 +31,11 @@ sys.exit(JOB.main(["train", "--out", sys.argv[1]]) or 1)
 """
 
 
-def run_python(program: str, *arguments: str, cache: str | None = None) -> None:
-    """Run a program in a new process, with the kernels' cache in the directory ``cache``."""
+def run_python(program: str, *arguments: str, cache: str | None = None) -> str:
+    """Run a program in a new process, with the kernels' cache in the directory ``cache``; returns what it printed."""
     environment = os.environ | ({} if cache is None else {"NUMBA_CACHE_DIR": cache})
     command = [sys.executable, "-c", program, *arguments]
-    subprocess.run(command, check=True, cwd=_CHECKOUT, env=environment, stdout=subprocess.DEVNULL)
+    return subprocess.run(command, check=True, cwd=_CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _import(module: str) -> Work:

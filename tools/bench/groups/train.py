@@ -5,6 +5,7 @@ names, and computes the same loss (a test loads minigrad's weights into it and c
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -94,19 +95,31 @@ def our_step(preset: dict[str, Any], batch: Batch) -> Work:
     return work
 
 
-def torch_step(torch: ModuleType, preset: dict[str, Any], batch: Batch) -> Work:
-    """The same update in PyTorch, eager."""
+def torch_step(torch: ModuleType, preset: dict[str, Any], batch: Batch, compiled: bool = False) -> Work:
+    """The same update in PyTorch, eager or with the loss compiled."""
     model = torch_transformer(torch, VOCABULARY, **preset)
+    loss = torch.compile(model.loss) if compiled else model.loss
     adam = torch.optim.Adam(model.parameters(), **_ADAM)
     arrays = [torch.from_numpy(side) for side in (batch.source, batch.target_input, batch.target)]
 
     def work():
         adam.zero_grad()
-        (model.loss(*arrays) * (1 / batch.target_tokens)).backward()
+        (loss(*arrays) * (1 / batch.target_tokens)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         adam.step()
 
     return work
+
+
+def _compiled(torch: ModuleType, preset: dict[str, Any], batch: Batch) -> Work | None:
+    """The compiled step after its first run, or None if that fails: what the compiler needs varies with the machine."""
+    step = torch_step(torch, preset, batch, compiled=True)
+    try:
+        step()
+    except Exception as error:  # its backends raise whatever they meet
+        print(f"torch.compile is left out: {type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return None
+    return step
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
@@ -117,4 +130,6 @@ def contests(libraries: Libraries) -> Iterator[Contest]:
             sides = {OURS: our_step(PRESETS[name], batch)}
             if "torch" in libraries:
                 sides["torch"] = torch_step(libraries["torch"], PRESETS[name], batch)
+            if "torch.compile" in libraries and (step := _compiled(libraries["torch.compile"], PRESETS[name], batch)):
+                sides["torch.compile"] = step
             yield Contest(f"{name}, sentences of {length}", sides, batch.target_tokens, "tokens")
