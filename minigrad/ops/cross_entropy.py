@@ -87,7 +87,7 @@ def checked_targets(targets, classes: int, ignore_index: int, name: str) -> np.n
     if targets.dtype.kind not in "iu":
         raise DTypeError(f"{name} needs integer targets here: got dtype {targets.dtype}; use .long() if these are classes")
     targets = ready(targets.astype(np.int64, copy=False))
-    if targets.size and (targets.min() < 0 or targets.max() >= classes):
+    if targets.size and targets.view(np.uint64).max() >= classes:  # one pass: read so, negative numbers are the largest
         bad = (targets != ignore_index) & ((targets < 0) | (targets >= classes))
         if bad.any():
             raise DimensionError(
