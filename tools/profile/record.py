@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import pkgutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 
 from minigrad import kernels
 
-FAMILIES = ("matmul", "bias", "softmax", "cross_entropy", "norm", "dropout", "activations", "embedding", "optimizers")
+FOUNDATIONS = {"allocator", "jit", "microkernel", "threads", "vectormath"}  # what kernels are made of; all others are kernels
 
 
 @dataclass
@@ -62,7 +63,7 @@ def profile(work: Callable[[], object], steps: int) -> Profile:
 def _watched(parts: dict[str, Part]) -> Iterator[None]:
     """Inside, every call of a kernel that operations make is timed into ``parts``."""
     before, inside = [], []
-    for family in FAMILIES:
+    for family in {name for _, name, _ in pkgutil.iter_modules(kernels.__path__)} - FOUNDATIONS:
         module = importlib.import_module(f"{kernels.__name__}.{family}")
         for name, function in vars(module).copy().items():
             if inspect.isfunction(function) and not name.startswith("_") and function.__module__ == module.__name__:
@@ -87,12 +88,15 @@ def _timed(function: Callable, family: str, parts: dict[str, Part], inside: list
         finally:
             seconds = time.perf_counter() - started
             inside.pop()
-        part = parts[_label(family, args)]
-        part.calls += 1
-        part.seconds += seconds
-        part.bytes += sum(array.nbytes for array in _arrays((args, kwargs.get("out"), result)).values())
-        if family == "matmul":
-            part.operations += 2.0 * args[0].size * args[1].shape[-1]
+        arrays = _arrays((args, kwargs.get("out"), result)).values()
+        if arrays:  # what has none only asks which kernel to take
+            name = _label(family, args)
+            part = parts[name]
+            part.calls += 1
+            part.seconds += seconds
+            part.bytes += sum(array.nbytes for array in arrays)
+            if name.startswith("products"):
+                part.operations += 2.0 * args[0].size * args[1].shape[-1]
         return result
 
     return timed
