@@ -13,9 +13,9 @@ import functools
 import os
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, as in <malloc.h>
-_LARGEST_KEPT = 32 << 20  # bytes; the largest threshold that glibc takes. Larger arrays go back to the system as before
-_FREE_AT_MOST = 2**31 - 1  # bytes at the end of the heap; the largest int
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of mallopt, as in <malloc.h>
+_NEVER = -1  # as a threshold of free bytes at the end of the heap: more than there can be
+_NONE = 0  # of the blocks are mapped one by one, and so go back one by one; the other way, a threshold, ends at 32 MB a block
 
 
 @functools.cache
@@ -23,13 +23,13 @@ def keep_freed_memory() -> bool:
     """Set the C library so, once in a process: Linux with glibc only; returns whether that was done.
 
     The setting holds for the whole process. ``MINIGRAD_KEEP_MEMORY=0`` in the environment leaves the library as it is, and so
-    does a choice that was made already, by ``MALLOC_MMAP_THRESHOLD_`` or ``MALLOC_TRIM_THRESHOLD_``.
+    does a choice that was made already, by one of the variables ``MALLOC_MMAP_MAX_``, ``MALLOC_MMAP_THRESHOLD_`` and
+    ``MALLOC_TRIM_THRESHOLD_``.
     """
-    chosen = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys()
+    chosen = {"MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys()
     if sys.platform != "linux" or os.environ.get("MINIGRAD_KEEP_MEMORY") == "0" or chosen:
         return False
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):  # another C library may have a mallopt of its own
         return False
-    kept = library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-    return bool(kept and library.mallopt(_M_TRIM_THRESHOLD, _FREE_AT_MOST))
+    return bool(library.mallopt(_M_MMAP_MAX, _NONE) and library.mallopt(_M_TRIM_THRESHOLD, _NEVER))

@@ -14,7 +14,7 @@ from minigrad import kernels
 kernels.matmul
 def faults_of_a_step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    arrays = [np.ones(1_000_000, np.float32) for _ in range(10)]
+    arrays = [np.ones(size, np.float32) for size in (1_000_000, 1_000_000, 12_000_000)]
     del arrays
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults_of_a_step()
@@ -37,6 +37,7 @@ def outcome(**environment):
         ({}, ["True", "True"]),
         ({"MINIGRAD_KEEP_MEMORY": "0"}, ["False", "False"]),
         ({"MALLOC_MMAP_THRESHOLD_": "131072"}, ["False", "False"]),
+        ({"MALLOC_MMAP_MAX_": "65536"}, ["False", "False"]),
     ],
 )
 def test_pages_are_used_again_unless_somebody_chose_otherwise(environment, expected):
