@@ -3,9 +3,11 @@
 A kernel is a *core*, a plain loop over a range of rows, and a thin *driver*, a ``prange`` over such ranges. Small inputs call
 the core at once: entering a parallel region costs some microseconds, and compiling the driver three times what the core does.
 
-Numba's cache on disk recompiles a kernel when the file that defines it changes, and knows nothing of this one: after a change
-of the options here, remove ``__pycache__``.
+Numba's cache on disk notices when the file that defines a kernel changes, but not when one does from which it took functions:
+``forget_stale_kernels`` does.
 """
+
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -41,6 +43,24 @@ driver = numba.njit(cache=True, error_model="numpy", parallel=PRANGE_ONLY)  # py
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     core = summing_core = driver = np.errstate(all="ignore")  # kernels read as plain Python are as silent as compiled ones
+
+
+#: The files of this folder from which others take what they compile.
+SHARED = ("bias", "dropout", "jit", "matmul", "microkernel", "softmax", "threads", "vectormath")
+
+
+def forget_stale_kernels(folder: Path) -> None:
+    """Remove the compiled kernels in the cache of ``folder`` that are older than the newest shared file of this one."""
+    try:
+        newest = max(Path(__file__).with_name(f"{name}.py").stat().st_mtime for name in SHARED)
+        for index in (folder / "__pycache__").glob("*.nbi"):  # without its index, Numba compiles a kernel anew
+            if index.stat().st_mtime < newest:
+                index.unlink()
+    except OSError:  # nothing cached here, or nothing that we may remove
+        return
+
+
+forget_stale_kernels(Path(__file__).parent)
 
 
 def chunk_count(work: int, per_chunk: int) -> int:

@@ -6,8 +6,6 @@ steps in bytes; their first argument is a number of the dtype at hand, whose val
 
 - ``tile``: a few rows times a few vectors of C, held in registers while the loop runs down the common dimension.
 - ``copy_lanes`` and ``transpose_lanes``: move operands into panels, the order in which ``tile`` reads them.
-
-Numba's cache on disk knows the CPU, but not this file: after a change here, remove ``minigrad/kernels/__pycache__``.
 """
 
 import functools
