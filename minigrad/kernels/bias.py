@@ -1,4 +1,4 @@
-"""The bias of a linear layer: its addition to every row, its gradient, and the rectifier that often follows.
+"""The gradient of a bias: the sum of many rows. (The bias itself is added by the matrix product, which starts from it.)
 
 Every array is contiguous and of one dtype, float32 or float64.
 """
@@ -40,26 +40,6 @@ def sum_rows(g):
         g = sums
 
 
-def add_bias_(x, bias):
-    """Add ``bias`` ``(features,)`` to every row of ``x`` ``(rows, features)``, in place."""
-    rows = x.shape[0]
-    chunks = chunk_count(x.size, PER_CHUNK)
-    if chunks == 1:
-        _add_bias(x, bias, 0, rows)
-    else:
-        _add_bias_chunks(x, bias, chunks)
-
-
-def add_bias_relu_(x, bias):
-    """Replace every row of ``x`` ``(rows, features)`` by ``relu(row + bias)``; NaN stays NaN."""
-    rows = x.shape[0]
-    chunks = chunk_count(x.size, PER_CHUNK)
-    if chunks == 1:
-        _add_bias_relu(x, bias, 0, rows)
-    else:
-        _add_bias_relu_chunks(x, bias, chunks)
-
-
 @core
 def _sum_blocks(g, sums, start, stop):
     rows, features = g.shape
@@ -80,32 +60,3 @@ def _sum_blocks_chunks(g, sums, chunks):
     blocks = sums.shape[0]
     for c in prange(chunks):
         _sum_blocks(g, sums, c * blocks // chunks, (c + 1) * blocks // chunks)
-
-
-@core
-def _add_bias(x, bias, start, stop):
-    for i in range(start, stop):
-        for j in range(x.shape[1]):
-            x[i, j] += bias[j]
-
-
-@driver
-def _add_bias_chunks(x, bias, chunks):
-    rows = x.shape[0]
-    for c in prange(chunks):
-        _add_bias(x, bias, c * rows // chunks, (c + 1) * rows // chunks)
-
-
-@core
-def _add_bias_relu(x, bias, start, stop):
-    for i in range(start, stop):
-        for j in range(x.shape[1]):
-            y = x[i, j] + bias[j]
-            x[i, j] = 0 if y < 0 else y  # the comparison is false for NaN, which so passes through
-
-
-@driver
-def _add_bias_relu_chunks(x, bias, chunks):
-    rows = x.shape[0]
-    for c in prange(chunks):
-        _add_bias_relu(x, bias, c * rows // chunks, (c + 1) * rows // chunks)

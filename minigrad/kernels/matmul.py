@@ -14,8 +14,9 @@ removes one obstacle, lead from there to nearly all of it.
 4. *Threads.* C is cut into one rectangle per thread, or a batch into runs of matrices. Threads share nothing, not even a
    packed panel, so none waits for another.
 
-Each element of C is one chain of fused multiply-adds in ascending ``k``, which starts from the old value when accumulating.
-Neither blocks nor threads change the chain, so any number of threads gives the same bits.
+Each element of C is one chain of fused multiply-adds in ascending ``k``. It starts from zero, or from an element of ``start``:
+a bias, a residual, or C itself to accumulate, which so cost no pass of their own. Neither blocks nor threads change the chain,
+so any number of threads gives the same bits.
 
 The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 
@@ -97,8 +98,8 @@ def choose(matrices: int, rows: int, depth: int, cols: int) -> bool:
     return work > SINGLE_THREAD and (matrices > 1 or min(rows, cols) > 1)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, accumulate: bool = False) -> np.ndarray:
-    """The matrix product ``a @ b``, as ``np.matmul`` defines it for one, two and more dimensions.
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, start: np.ndarray | None = None) -> np.ndarray:
+    """The matrix product ``a @ b``, as ``np.matmul`` defines it for one, two and more dimensions, or ``start + a @ b``.
 
     float32 and float64 take the faster of the kernels here and NumPy's BLAS, every other dtype goes to ``np.matmul``.
     Transposed operands are read where they lie.
@@ -107,20 +108,16 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, accumula
         a: ``(..., rows, depth)`` or ``(depth,)``.
         b: ``(..., depth, cols)`` or ``(depth,)``; leading dimensions broadcast.
         out: receives the result, as in ``np.matmul``.
-        accumulate: add to ``out`` instead of overwriting it.
+        start: added to the product; it broadcasts to the result. A bias ``(cols,)``, a residual, or ``out``, to accumulate.
 
     Raises:
-        ValueError: the shapes do not fit each other or ``out``.
-        UsageError: ``accumulate`` without ``out``.
+        ValueError: the shapes do not fit each other, ``out`` or ``start``.
     """
-    if out is None:
-        if accumulate:
-            raise UsageError("accumulate=True adds to an array, and none was given: pass it as out=")
-        if a.ndim == 2 == b.ndim and a.size * b.shape[1] <= _at_once:
-            return a.dot(b)  # np.matmul would cost another 0.3 us
+    if out is None and start is None and a.ndim == 2 == b.ndim and a.size * b.shape[1] <= _at_once:
+        return a.dot(b)  # np.matmul would cost another 0.3 us
     dtype = a.dtype
     if dtype not in _PARTS or b.dtype != dtype or not a.ndim or not b.ndim:
-        return _numpy(a, b, out, accumulate)
+        return _numpy(a, b, out, start)
 
     left = a if a.ndim > 1 else a[None]
     right = b if b.ndim > 1 else b[:, None]
@@ -133,26 +130,40 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, accumula
     rows, depth = left.shape[-2:]
     cols = right.shape[-1]
     if depth != right.shape[-2] or not choose(math.prod(lead), rows, depth, cols):
-        return _numpy(a, b, out, accumulate)
+        return _numpy(a, b, out, start)
 
     if out is None:
         out = np.empty(shape, dtype)
     elif not _takes(out, shape, dtype, len(lead) + 2) or np.may_share_memory(out, a) or np.may_share_memory(out, b):
-        return _numpy(a, b, out, accumulate)
+        return _numpy(a, b, out, start)
     outer, inner = math.prod(lead[:-1]), math.prod(lead[-1:])
     if len(lead) > 2:
         left = np.broadcast_to(left, (*lead, rows, depth)).reshape(outer, inner, rows, depth)
         right = np.broadcast_to(right, (*lead, depth, cols)).reshape(outer, inner, depth, cols)
     target = out.reshape(outer, inner, rows, cols) if out.flags.c_contiguous else _four(out)
-    _kernel(dtype)(_readable(left), _readable(right), target, accumulate)
+    first = None
+    if start is not None:
+        first = target if start is out else _first(start, out, target)
+    _kernel(dtype)(_readable(left), _readable(right), first, target)
     return out
 
 
-def _numpy(a, b, out, accumulate):
-    if accumulate:
-        out += np.matmul(a, b)
-        return out
-    return np.matmul(a, b, out=out)
+def _numpy(a, b, out, start):
+    if start is None:
+        return np.matmul(a, b, out=out)
+    product = np.matmul(a, b)
+    return np.add(product, start, out=product if out is None and product.ndim else out)
+
+
+def _first(start, out, target):
+    """``start`` as the kernel reads it: of four dimensions, the last of them whole and its elements neighbours."""
+    if start.dtype != out.dtype or np.may_share_memory(start, out):
+        start = start.astype(out.dtype)  # which also copies: the kernel would overwrite what it has yet to read
+    if start.ndim == 1 and start.shape == target.shape[-1:] and start.strides[0] == start.itemsize:
+        return start[None, None, None]  # a bias: one row for all
+    if start.shape == target.shape[2:] and start.strides[1] == start.itemsize:
+        return start[None, None]
+    return np.ascontiguousarray(np.broadcast_to(start, out.shape)).reshape(target.shape)
 
 
 def _takes(out, shape, dtype, ndim) -> bool:
@@ -175,9 +186,9 @@ def _four(x):
 _JOB = np.dtype(
     [
         (name, np.int64)
-        for name in (  # noqa: SIM905  # a list of 25 literals reads worse
-            "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col c c_outer c_inner c_row outer inner rows cols depth "
-            "accumulate pack_a row_parts col_parts scratch scratch_step"
+        for name in (  # noqa: SIM905  # a list of 28 literals reads worse
+            "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col start start_outer start_inner start_row "
+            "c c_outer c_inner c_row outer inner rows cols depth pack_a row_parts col_parts scratch scratch_step"
         ).split()
     ]
 )
@@ -209,12 +220,14 @@ def _pack(like, source, step, k_step, count, depth, target, width):
 
 
 @core
-def _rectangle(like, job, a, b, c, rows, cols, b_panels, a_panels):
-    """One rectangle of C, ``c (+)= a @ b``, block by block."""
+def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
+    """One rectangle of C, ``c = start + a @ b``, block by block."""
     item, tile_rows, tile_cols, _ = sizes(like)
+    start_row = job.start_row
     for k in range(0, job.depth, DEPTH_BLOCK):
         depth = min(DEPTH_BLOCK, job.depth - k)
-        add = job.accumulate != 0 or k > 0
+        if k:
+            start, start_row = c, job.c_row
         for left in range(0, cols, COLUMN_BLOCK):
             width = min(COLUMN_BLOCK, cols - left)
             _pack(like, b + k * job.b_row + left * job.b_col, job.b_col, job.b_row, width, depth, b_panels, tile_cols)
@@ -227,12 +240,27 @@ def _rectangle(like, job, a, b, c, rows, cols, b_panels, a_panels):
                     block, row_step, k_step, tile_step = a_panels, item, tile_rows * item, tile_rows * depth * item
                 for j in range(0, width, tile_cols):
                     panel = b_panels + j * depth * item
-                    corner = c + top * job.c_row + (left + j) * item
                     some = min(tile_cols, width - j)
                     for i in range(0, height, tile_rows):
-                        here, there = block + i // tile_rows * tile_step, corner + i * job.c_row
+                        here, panel_step = block + i // tile_rows * tile_step, tile_cols * item
+                        there = c + (top + i) * job.c_row + (left + j) * item
+                        first = start + (top + i) * start_row + (left + j) * item if start else 0
                         many = min(tile_rows, height - i)
-                        tile(like, here, row_step, k_step, panel, tile_cols * item, there, job.c_row, depth, many, some, add)
+                        tile(
+                            like,
+                            here,
+                            row_step,
+                            k_step,
+                            panel,
+                            panel_step,
+                            first,
+                            start_row,
+                            there,
+                            job.c_row,
+                            depth,
+                            many,
+                            some,
+                        )
 
 
 @core
@@ -256,7 +284,10 @@ def _part(like, part, parts, job):
         a = job.a + outer * job.a_outer + inner * job.a_inner + top * job.a_row
         b = job.b + outer * job.b_outer + inner * job.b_inner + left * job.b_col
         c = job.c + outer * job.c_outer + inner * job.c_inner + top * job.c_row + left * item
-        _rectangle(like, job, a, b, c, bottom - top, right - left, b_panels, a_panels)
+        start = 0
+        if job.start:
+            start = job.start + outer * job.start_outer + inner * job.start_inner + top * job.start_row + left * item
+        _rectangle(like, job, a, b, start, c, bottom - top, right - left, b_panels, a_panels)
 
 
 def _part_float32(part, parts, job):
@@ -270,8 +301,11 @@ def _part_float64(part, parts, job):
 _PARTS = {np.dtype(np.float32): _part_float32, np.dtype(np.float64): _part_float64}
 
 
-def _describe(jobs, a, b, c, accumulate, scratch, tile_rows, tile_cols, threads):
-    """Writes the job of ``c (+)= a @ b``, arrays (outer, inner, rows, cols), and returns how many threads it deserves."""
+def _describe(jobs, a, b, start, started, c, scratch, tile_rows, tile_cols, threads):
+    """Writes the job of ``c = start + a @ b``, arrays (outer, inner, rows, cols), and returns how many threads it deserves.
+
+    Dimensions of size 1 broadcast. ``start`` is read only where ``started`` says so.
+    """
     job = jobs[0]
     job.a, job.b, job.c, job.scratch = address(a), address(b), address(c), address(scratch)
     job.a_outer, job.a_inner, job.a_row, job.a_col = a.strides
@@ -279,9 +313,10 @@ def _describe(jobs, a, b, c, accumulate, scratch, tile_rows, tile_cols, threads)
     job.c_outer, job.c_inner, job.c_row, _ = c.strides
     job.outer, job.inner, job.rows, job.cols = c.shape
     job.depth = a.shape[3]
-    job.accumulate = accumulate
+    job.start = address(start) if started else 0
+    job.start_outer, job.start_inner, job.start_row, _ = start.strides
     job.scratch_step = scratch.strides[0]
-    if a.shape[0] == 1:  # broadcast
+    if a.shape[0] == 1:
         job.a_outer = 0
     if a.shape[1] == 1:
         job.a_inner = 0
@@ -289,6 +324,12 @@ def _describe(jobs, a, b, c, accumulate, scratch, tile_rows, tile_cols, threads)
         job.b_outer = 0
     if b.shape[1] == 1:
         job.b_inner = 0
+    if start.shape[0] == 1:
+        job.start_outer = 0
+    if start.shape[1] == 1:
+        job.start_inner = 0
+    if start.shape[2] == 1:
+        job.start_row = 0
     if job.rows == 1:  # the step to a second row, which may be anything, tells _pack which step is that of neighbours
         job.a_row = a.itemsize
     if job.cols == 1:
@@ -331,7 +372,7 @@ class _Kernel:
         source = types.Array(element, 4, "A", readonly=True, aligned=False)  # which every layout converts to
         target = types.Array(element, 4, "A", aligned=False)
         jobs, scratch = types.Array(_job_type, 1, "C"), types.Array(element, 2, "C")
-        signature = integer(jobs, source, source, target, types.boolean, scratch, integer, integer, integer)
+        signature = integer(jobs, source, source, source, types.boolean, target, scratch, integer, integer, integer)
         self._describe = njit(signature, **_OPTIONS)(_describe)
         self._part = cfunc(types.void(integer, integer, types.CPointer(_job_type)), **_OPTIONS)(_PARTS[dtype])
         self._launch = compiled_launch()
@@ -346,10 +387,11 @@ class _Kernel:
         jobs["scratch"] = self._scratch.ctypes.data + np.arange(len(jobs)) * self._scratch.strides[0]
         self.lent = self._lock, self._part.address, jobs
 
-    def __call__(self, a, b, c, accumulate):
-        """``c (+)= a @ b`` for arrays (outer, inner, rows, cols), a batch dimension of size 1 being broadcast."""
+    def __call__(self, a, b, start, c):
+        """``c = start + a @ b`` for arrays (outer, inner, rows, cols), of which those of size 1 broadcast; ``start`` may be None."""
+        first = c if start is None else start
         with self._lock:
-            parts = self._describe(self._job, a, b, c, accumulate, self._scratch, *self._tile, get_num_threads())
+            parts = self._describe(self._job, a, b, first, start is not None, c, self._scratch, *self._tile, get_num_threads())
             self._launch(self._part.address, self._job_address, parts)
 
 
@@ -366,7 +408,7 @@ def product(function, job, a, b, c, rows, depth, cols, accumulate):
     fields.b, fields.b_row, fields.b_col = b
     fields.c, fields.c_row, _ = c
     fields.rows, fields.depth, fields.cols = rows, depth, cols
-    fields.accumulate = accumulate
+    fields.start, fields.start_row = fields.c if accumulate else 0, fields.c_row
     call(function, 0, 1, job)
 
 

@@ -119,11 +119,11 @@ def _tile_function(module, dtype, rows, vectors):
     name = f"minigrad_tile_{dtype}_{rows}x{vectors}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * 9 + [ir.IntType(1)]), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * 11), name)
     function.linkage = "linkonce_odr"
-    a, a_row, a_k, b, b_k, c, c_row, depth, cols, add = function.args
-    blocks = [function.append_basic_block(label) for label in ("entry", "old", "loop", "done", "whole", "edge")]
-    entry, old, loop, done, whole, edge = blocks
+    a, a_row, a_k, b, b_k, start, start_row, c, c_row, depth, cols = function.args
+    blocks = [function.append_basic_block(label) for label in ("entry", "begin", "loop", "done", "whole", "edge")]
+    entry, begin, loop, done, whole, edge = blocks
     builder = ir.IRBuilder(entry)
     e = _Emitter(builder, dtype)
     places = [(i, j) for i in range(rows) for j in range(vectors)]
@@ -134,24 +134,25 @@ def _tile_function(module, dtype, rows, vectors):
     a_offsets = (_INT(0), a_row, builder.shl(a_row, _INT(1)))
     c_places = [e.at(e.at(c, i, c_row), j, e.bytes) for i, j in places]
     mask = e.mask(e.at(cols, -last, e.lanes))  # of the last vector; those before it are whole
-    builder.cbranch(add, old, loop)
+    builder.cbranch(builder.icmp_signed("!=", start, _INT(0)), begin, loop)
 
-    builder.position_at_end(old)
-    old_sums = [e.load_masked(c_places[n], mask) if j == last else e.load(c_places[n]) for n, (_, j) in enumerate(places)]
+    builder.position_at_end(begin)
+    start_places = [(e.at(e.at(start, i, start_row), j, e.bytes), j == last) for i, j in places]
+    starts = [e.load_masked(place, mask) if masked else e.load(place) for place, masked in start_places]
     builder.branch(loop)
 
     builder.position_at_end(loop)
 
-    def carried(from_entry, from_old):
+    def carried(from_entry, from_begin):
         phi = builder.phi(from_entry.type)
         phi.add_incoming(from_entry, entry)
-        phi.add_incoming(from_old, old)
+        phi.add_incoming(from_begin, begin)
         return phi
 
     left = carried(depth, depth)
-    a_now = [carried(start, start) for start in a_starts]
+    a_now = [carried(address, address) for address in a_starts]
     b_now = carried(b, b)
-    sums = [carried(e.zero, value) for value in old_sums]
+    sums = [carried(e.zero, value) for value in starts]
     b_vectors = [e.load(e.at(b_now, j, e.bytes)) for j in range(vectors)]
     a_elements = (e.broadcast(builder.add(a_now[i // 3], a_offsets[i % 3])) for i in range(rows))
     # A generator, so that each element is loaded just before its use: the registers have no room for all of them.
@@ -185,17 +186,18 @@ def instructions(write: Callable) -> Callable[..., Any]:
 
 
 @instructions
-def tile(typingctx, like, a, a_row, a_k, b, b_k, c, c_row, depth, rows, cols, add):
-    """``c[:rows, :cols] (+)= a[:rows, :depth] @ b[:depth, :cols]``, for at most one register tile; ``depth`` is at least 1.
+def tile(typingctx, like, a, a_row, a_k, b, b_k, start, start_row, c, c_row, depth, rows, cols):
+    """``c = start + a @ b`` of shape (rows, cols), at most one register tile; ``depth`` is at least 1.
 
-    ``a`` is read by two steps, so it need not be packed; the rows of ``b`` must be padded to whole vectors.
+    ``a`` is read by two steps, so it need not be packed; the rows of ``b`` must be padded to whole vectors. ``start`` may be
+    ``c``, to accumulate, or another matrix; with a row step of 0 it is one row for all, such as a bias. Address 0 means zeros.
     """
-    signature = types.void(like, *[_ADDRESS] * 10, types.boolean)
+    signature = types.void(like, *[_ADDRESS] * 12)
 
     def codegen(context, builder, signature, arguments):
-        a, a_row, a_k, b, b_k, c, c_row, depth, rows, cols, add = arguments[1:]
+        rows, cols = arguments[-2:]
         most_rows, most_cols, lanes = tile_shape(like.bitwidth // 8)
-        passed = [a, a_row, a_k, b, b_k, c, c_row, depth, cols, add]
+        passed = [*arguments[1:-2], cols]  # the rows say which function
         wide = builder.icmp_signed(">", cols, _INT(lanes))
         case = builder.add(builder.shl(rows, _INT(1)), builder.zext(wide, _INT))
         end = builder.append_basic_block("tile.end")

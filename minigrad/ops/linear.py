@@ -20,11 +20,9 @@ def _reference(x, weight, bias):
 
 @fused(r"x W^{\mathsf{T}} + b", reference=_reference, name="linear")
 def affine(x, weight, bias):
-    """Every row of x times the transposed weight, as one flat product (rows, in) @ (in, out); the bias is added in place."""
+    """Every row of x times the transposed weight, as one flat product (rows, in) @ (in, out), whose sums start from the bias."""
     out_features, in_features = weight.shape
-    out = kernels.matmul.matmul(x.reshape(math.prod(x.shape[:-1]), in_features), weight.T)
-    if bias is not None:
-        kernels.bias.add_bias_(out, ready(bias))
+    out = kernels.matmul.matmul(x.reshape(math.prod(x.shape[:-1]), in_features), weight.T, start=bias)
     return out.reshape(*x.shape[:-1], out_features), None
 
 

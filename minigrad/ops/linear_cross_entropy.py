@@ -66,9 +66,7 @@ class _Blocks:
         for start in range(0, rows, max(1, size)):
             block = slice(start, min(rows, start + size))
             x = self.x[block] if self.places is None else self.x[self.places[block]]
-            logits = kernels.matmul.matmul(x, self.weight.T, out=buffer[: len(x)])
-            if self.bias is not None:
-                kernels.bias.add_bias_(logits, self.bias)
+            logits = kernels.matmul.matmul(x, self.weight.T, out=buffer[: len(x)], start=self.bias)
             yield block, x, logits
 
     def losses(self, class_weight, label_smoothing):
@@ -95,7 +93,7 @@ class _Blocks:
             if gx is not None:
                 kernels.matmul.matmul(logits, self.weight, out=gx[block])
             if gweight is not None:
-                kernels.matmul.matmul(logits.T, x, out=gweight, accumulate=True)
+                kernels.matmul.matmul(logits.T, x, out=gweight, start=gweight)
             if gbias is not None:
                 gbias += kernels.bias.sum_rows(logits)
         return losses, (gx, gweight, gbias)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import bias as kernel
-from minigrad.kernels.bias import add_bias_, add_bias_relu_, sum_rows
+from minigrad.kernels.bias import sum_rows
 
 SHAPES = [(0, 3), (1, 1), (5, 7), (64, 3), (65, 3), (300, 33), (4200, 2), (6000, 3)]
 
@@ -54,17 +54,6 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
         numba.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_add_bias(shape, dtype):
-    x, bias = draw(shape, dtype), draw(shape[1:], dtype)
-    expected = x + bias
-    rectified = x.copy()
-    add_bias_(x, bias)
-    np.testing.assert_array_equal(x, expected)
-    add_bias_relu_(rectified, bias)
-    np.testing.assert_array_equal(rectified, np.maximum(expected, 0))
-
-
 def test_nan_and_infinity_pass(dtype):
     g = np.zeros((100, 40), dtype)
     g[50, 10:13] = np.nan, np.inf, -np.inf
@@ -74,10 +63,3 @@ def test_nan_and_infinity_pass(dtype):
     expected[10:15] = np.nan, np.inf, -np.inf, np.nan, np.nan
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(sum_rows(g), expected)
-    bias = np.zeros(40, dtype)
-    bias[20] = np.nan
-    x = g.copy()
-    add_bias_(x, bias)
-    np.testing.assert_array_equal(x, g + bias)
-    add_bias_relu_(g, bias)
-    np.testing.assert_array_equal(g, np.where(x < 0, 0, x))

@@ -201,7 +201,7 @@ class TestOut:
     def test_accumulates(self, batch, depth):
         a, b, start = integers((*batch, 20, depth), 1), integers((*batch, depth, 45), 2), integers((*batch, 20, 45), 3)
         out = start.copy()
-        assert matmul(a, b, out=out, accumulate=True) is out
+        assert matmul(a, b, out=out, start=out) is out
         np.testing.assert_array_equal(out, start + np.matmul(a, b))
 
     @pytest.mark.parametrize("accumulate", [False, True])
@@ -212,7 +212,7 @@ class TestOut:
         out = around[view]
         a, b = integers((out.shape[0], 30), 1), integers((30, out.shape[1]), 2)
         expected[view] = np.matmul(a, b) + (expected[view] if accumulate else 0)
-        matmul(a, b, out, accumulate)
+        matmul(a, b, out, start=out if accumulate else None)
         np.testing.assert_array_equal(around, expected)
 
     def test_may_be_an_operand(self):
@@ -234,10 +234,6 @@ class TestOut:
         out.flags.writeable = False
         with pytest.raises(ValueError, match="read-only"):
             matmul(integers((20, 30)), integers((30, 40)), out)
-
-    def test_is_needed_to_accumulate(self):
-        with pytest.raises(UsageError, match="out="):
-            matmul(integers((2, 3)), integers((3, 4)), accumulate=True)
 
 
 @pytest.mark.parametrize("left, right", [((3, 4), (5, 6)), ((2, 3, 4), (3, 4, 5)), ((3,), (4,)), ((3, 4), ()), ((), (3,))])
@@ -293,7 +289,7 @@ def test_the_parts_cover_each_matrix(threads, rows, cols, matrices):
     out = np.full((1, matrices, rows, cols), np.nan, np.float32)
     kernel = module._kernel(np.dtype(np.float32))
     scratch = module._lines(threads, module._SCRATCH, out.dtype)
-    parts = kernel._describe(kernel._job, a, b, out, False, scratch, *kernel._tile, threads)
+    parts = kernel._describe(kernel._job, a, b, out, False, out, scratch, *kernel._tile, threads)
     assert parts == threads
     share = kernel._part.ctypes
     job = kernel._job.ctypes.data_as(share.argtypes[2])

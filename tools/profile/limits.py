@@ -48,7 +48,7 @@ def _best(work) -> float:
 def _tiles(numbers, sums, rows, cols):
     for part in prange(len(sums)):
         here = address(numbers)
-        tile(np.float32(0), here, 0, 0, here, 0, address(sums[part]), 4 * cols, _DEPTH, rows, cols, False)
+        tile(np.float32(0), here, 0, 0, here, 0, 0, 0, address(sums[part]), 4 * cols, _DEPTH, rows, cols)
 
 
 @njit(parallel=True, error_model="numpy")
