@@ -30,8 +30,9 @@ import numpy as np
 from numba import carray, cfunc, types  # pyright: ignore[reportPrivateImportUsage]
 
 from minigrad.kernels.dropout import MASK64, draw, key_of
+from minigrad.kernels.gemm import SINGLE_THREAD, compiled_launch, lend, product
 from minigrad.kernels.jit import core, summing_core
-from minigrad.kernels.matmul import SINGLE_THREAD, compiled_launch, compiles, lend, prefers_numpy, product
+from minigrad.kernels.matmul import compiles, prefers_numpy
 from minigrad.kernels.microkernel import address, pointer, sizes
 from minigrad.kernels.threads import get_num_threads
 from minigrad.kernels.vectormath import exp_negative, row_max

@@ -46,7 +46,7 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
 
 #: The files of this folder from which others take what they compile.
-SHARED = ("bias", "dropout", "jit", "matmul", "microkernel", "softmax", "threads", "vectormath")
+SHARED = ("bias", "dropout", "gemm", "jit", "matmul", "microkernel", "softmax", "threads", "vectormath")
 
 
 def forget_stale_kernels(folder: Path) -> None:

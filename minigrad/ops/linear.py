@@ -20,7 +20,7 @@ def _reference(x, weight, bias):
 
 @fused(r"x W^{\mathsf{T}} + b", reference=_reference, name="linear")
 def affine(x, weight, bias):
-    """Every row of x times the transposed weight, as one flat product (rows, in) @ (in, out), whose sums start from the bias."""
+    """Every row of x times the transposed weight, as one flat product (rows, in) @ (in, out) whose sums start at the bias."""
     out_features, in_features = weight.shape
     out = kernels.matmul.matmul(x.reshape(math.prod(x.shape[:-1]), in_features), weight.T, start=bias)
     return out.reshape(*x.shape[:-1], out_features), None

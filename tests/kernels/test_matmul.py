@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.errors import UsageError
+from minigrad.kernels import gemm
 from minigrad.kernels import matmul as module
 from minigrad.kernels.matmul import choose, matmul
 from minigrad.kernels.microkernel import tile_shape, vector_bytes
@@ -236,6 +237,127 @@ class TestOut:
             matmul(integers((20, 30)), integers((30, 40)), out)
 
 
+class TestStart:
+    """``start + a @ b``."""
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("depth", [9, 600])
+    @pytest.mark.parametrize("shape", [(45,), (1, 45), (50, 45), (50, 1), (1, 1), ()])
+    def test_broadcasts_as_in_addition(self, shape, depth, dtype):
+        a, b, start = integers((50, depth), 1, dtype), integers((depth, 45), 2, dtype), integers(shape, 3, dtype)
+        result = matmul(a, b, start=start)
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, np.matmul(a, b) + start)
+        np.testing.assert_array_equal(start, integers(shape, 3, dtype))
+
+    @pytest.mark.parametrize(
+        "view", [np.s_[:, 5:50], np.s_[::2, 5:50], np.s_[:, ::2], np.s_[::-1, :45], np.s_[:1, :45], np.s_[3, 4:49]]
+    )
+    def test_may_be_a_view(self, view):
+        around = integers((100, 90), 3)
+        start = around[view]
+        a, b = integers((50 if len(start) != 100 else 100, 30), 1), integers((30, 45), 2)
+        np.testing.assert_array_equal(matmul(a, b, start=start), np.matmul(a, b) + start)
+
+    @pytest.mark.parametrize(
+        "left, right, shape",
+        [
+            ((3, 20, 30), (3, 30, 40), (40,)),
+            ((3, 20, 30), (3, 30, 40), (3, 1, 40)),
+            ((3, 20, 30), (3, 30, 40), (20, 40)),
+            ((3, 20, 30), (30, 40), (3, 20, 40)),
+            ((3, 20, 30), (30, 40), (40,)),
+            ((2, 1, 3, 20, 30), (4, 1, 30, 40), (3, 20, 40)),
+            ((30,), (30, 40), (40,)),
+            ((20, 30), (30,), (20,)),
+            ((20, 30), (30,), (1,)),
+            ((30,), (30,), ()),
+        ],
+    )
+    def test_of_batches_and_vectors(self, left, right, shape):
+        a, b, start = integers(left, 1), integers(right, 2), integers(shape, 3)
+        np.testing.assert_array_equal(matmul(a, b, start=start), np.matmul(a, b) + start)
+
+    def test_into_an_array(self):
+        a, b, bias, out = integers((50, 30), 1), integers((30, 45), 2), integers(45, 3), np.empty((50, 45), np.float32)
+        assert matmul(a, b, out=out, start=bias) is out
+        np.testing.assert_array_equal(out, np.matmul(a, b) + bias)
+
+    @pytest.mark.parametrize("shift", [0, 1])
+    def test_may_share_memory_with_the_result(self, shift):
+        a, b, around = integers((50, 30), 1), integers((30, 45), 2), integers((51, 45), 3)
+        out, start = around[:50], around[shift : shift + 50]
+        expected = np.matmul(a, b) + start
+        matmul(a, b, out=out, start=start)
+        np.testing.assert_array_equal(out, expected)
+
+    def test_of_another_dtype_takes_that_of_the_product(self):
+        a, b, start = integers((50, 30), 1), integers((30, 45), 2), integers(45, 3, np.float64)
+        result = matmul(a, b, start=start)
+        assert result.dtype == np.float32
+        np.testing.assert_array_equal(result, np.matmul(a, b) + start)
+
+    @pytest.mark.parametrize("mode", ["numba", "auto"])
+    @pytest.mark.parametrize("shape", [(44,), (2, 45), (51, 45), (1, 50, 46)])
+    def test_of_another_shape_is_refused(self, shape, mode):
+        module._use(mode)
+        try:
+            with pytest.raises(ValueError):
+                matmul(integers((50, 30)), integers((30, 45)), start=integers(shape))
+        finally:
+            module._use("numba")
+
+    def test_nan_and_infinity_stay_in_their_column(self):
+        bias = integers(45, 3)
+        bias[3], bias[40] = np.nan, -np.inf
+        a, b = integers((50, 30), 1), integers((30, 45), 2)
+        np.testing.assert_array_equal(matmul(a, b, start=bias), np.matmul(a, b) + bias)
+
+    def test_without_depth(self):
+        np.testing.assert_array_equal(matmul(integers((4, 0)), integers((0, 5)), start=integers(5, 3)), [integers(5, 3)] * 4)
+
+    def test_in_numpy(self):
+        """What goes to the BLAS, and dtypes that there is no kernel for."""
+        module._use("blas")
+        try:
+            for dtype in (np.float32, np.int64):
+                a, b, bias = integers((50, 30), 1, dtype), integers((30, 45), 2, dtype), integers(45, 3, dtype)
+                out = np.empty((50, 45), dtype)
+                assert matmul(a, b, out=out, start=bias) is out
+                np.testing.assert_array_equal(out, np.matmul(a, b) + bias)
+                np.testing.assert_array_equal(matmul(a, b, start=bias), out)
+        finally:
+            module._use("numba")
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("rows", [1, 2, 16, 32, 33])
+def test_few_rows_times_a_large_transposed_matrix(rows, started):
+    a, b = integers((rows, 300), 1), integers((400, 300), 2).T
+    start = integers(400, 3) if started else None
+    expected = np.matmul(a, b) + (0 if start is None else start)
+    np.testing.assert_array_equal(matmul(a, b, start=start), expected)
+    np.testing.assert_array_equal(matmul(a[None], b, start=start), expected[None])
+    out = np.full((rows, 500), np.nan, np.float32)
+    matmul(a, b, out=out[:, 50:450], start=start)
+    np.testing.assert_array_equal(out[:, 50:450], expected)
+    assert np.isnan(out[:, :50]).all() and np.isnan(out[:, 450:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 13, 50, 100])
+@pytest.mark.parametrize("cols", [32, 64, 50])
+def test_nothing_around_the_operands_is_read_or_written(rows, cols, dtype):
+    """B is packed, or read where it lies: by the number of rows, and whether its own are whole vectors."""
+    around_a, around_b, around_c = (np.full((120, 120), np.nan, dtype) for _ in range(3))
+    a, b, c = around_a[3 : 3 + rows, 5:45], around_b[7:47, 2 : 2 + cols], around_c[4 : 4 + rows, 9 : 9 + cols]
+    a[...], b[...] = integers(a.shape, 1, dtype), integers(b.shape, 2, dtype)
+    matmul(a, b, out=c)
+    np.testing.assert_array_equal(c, np.matmul(a, b))
+    c[...] = np.nan
+    assert np.isnan(around_c).all()
+
+
 @pytest.mark.parametrize("left, right", [((3, 4), (5, 6)), ((2, 3, 4), (3, 4, 5)), ((3,), (4,)), ((3, 4), ()), ((), (3,))])
 @pytest.mark.parametrize("mode", ["numba", "auto"])
 def test_shapes_that_do_not_fit_are_refused(left, right, mode):
@@ -287,14 +409,14 @@ def test_the_parts_cover_each_matrix(threads, rows, cols, matrices):
     """Run one after another, the parts of any number of threads make up the product."""
     a, b = integers((1, matrices, rows, 64), 1), integers((1, matrices, 64, cols), 2)
     out = np.full((1, matrices, rows, cols), np.nan, np.float32)
-    kernel = module._kernel(np.dtype(np.float32))
-    scratch = module._lines(threads, module._SCRATCH, out.dtype)
-    parts = kernel._describe(kernel._job, a, b, out, False, out, scratch, *kernel._tile, threads)
-    assert parts == threads
+    kernel = gemm.gemm(np.dtype(np.float32))
+    scratch = gemm._lines(threads, gemm._SCRATCH, out.dtype)
+    job = np.zeros(1, gemm._JOB)
+    job["scratch"], job["scratch_step"] = scratch.ctypes.data, scratch.strides[0]
+    kernel._start(kernel._function, job.ctypes.data, a, b, out, False, out, threads)
     share = kernel._part.ctypes
-    job = kernel._job.ctypes.data_as(share.argtypes[2])
-    for part in range(parts):
-        share(part, parts, job)
+    for part in range(threads):
+        share(part, threads, job.ctypes.data_as(share.argtypes[2]))
     np.testing.assert_array_equal(out, np.matmul(a, b))
 
 
@@ -310,7 +432,9 @@ class TestChoice:
         module._use("auto")
         assert not choose(1, 64, 64, 64)
         assert choose(1, 65, 64, 64)
+        assert choose(1, 52, 52, 52, 8) and not choose(1, 50, 50, 50, 8)
         assert not choose(1, 1, 512, 1024) and not choose(1, 1024, 512, 1)
+        assert choose(100, 1, 64, 64) and not choose(100, 64, 64, 1)
         assert choose(100, 30, 32, 30)
         assert not choose(100, 30, 0, 30)
 
@@ -346,8 +470,8 @@ def test_the_next_process_finds_the_compiled_kernel():
     matmul(integers((5, 6)), integers((6, 7)))
     code = """if True:
         import numpy as np
-        from minigrad.kernels import matmul
-        kernel = matmul._kernel(np.dtype(np.float32))
-        print(kernel._part.cache_hits, *(sum(f.stats.cache_misses.values()) for f in (kernel._describe, kernel._launch)))
+        from minigrad.kernels.gemm import gemm
+        kernel = gemm(np.dtype(np.float32))
+        print(kernel._part.cache_hits, *(sum(f.stats.cache_misses.values()) for f in (kernel._start, kernel._launch)))
     """
     assert in_a_new_process(code) == ["1", "0", "0"]

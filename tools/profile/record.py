@@ -14,7 +14,14 @@ import numpy as np
 
 from minigrad import kernels
 
-FOUNDATIONS = {"allocator", "jit", "microkernel", "threads", "vectormath"}  # what kernels are made of; all others are kernels
+FOUNDATIONS = {
+    "allocator",
+    "gemm",
+    "jit",
+    "microkernel",
+    "threads",
+    "vectormath",
+}  # what kernels are made of; all others are kernels
 
 
 @dataclass
