@@ -153,7 +153,7 @@ def _run(compiled, arrays: dict, causal, scale, p, seed, splits=1, split_step=0)
     task = np.zeros(1, _TASK)
     for name, value in fields.items():
         task[name] = value
-    parts = 1 if query.size * keys <= SINGLE_THREAD else get_num_threads()
+    parts = 1 if query.nbytes * keys <= SINGLE_THREAD else get_num_threads()
     with lock:
         compiled_launch()(compiled(query.dtype).address, task.ctypes.data, parts)
 

@@ -21,7 +21,7 @@ DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-l
 ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
 COLUMN_BLOCK = 512
 FEW = 5  # rows of tiles that do not repay a packed copy of B
-SINGLE_THREAD = 64**3  # multiply-adds below which a second thread costs more than it brings, here and in OpenBLAS alike
+SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
 
 _SLACK = 1024  # elements behind the last panel, which the last whole vectors may overwrite
 _SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements for the panels of one thread
@@ -239,7 +239,7 @@ class _Kernel:
 
     def __call__(self, a, b, start, c):
         """``c = start + a @ b`` for arrays (outer, inner, rows, cols). Those of size 1 broadcast; ``start`` may be None."""
-        threads = 1 if c.size * a.shape[3] <= SINGLE_THREAD else get_num_threads()
+        threads = 1 if c.nbytes * a.shape[3] <= SINGLE_THREAD else get_num_threads()
         with self._lock:
             if start is None:
                 self._start(self._function, self._place, a, b, c, False, c, threads)

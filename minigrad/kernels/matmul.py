@@ -35,7 +35,7 @@ from minigrad.errors import UsageError
 from minigrad.kernels.gemm import DTYPES, gemm
 from minigrad.kernels.microkernel import vector_bytes
 
-SMALL = 4 * 64**3  # bytes of an element times multiply-adds, up to which NumPy is preferred
+SMALL = 4 * 64**3  # multiply-adds times bytes of an element, up to which NumPy is preferred
 FEW_ROWS = 32  # those of a row of tiles, or two
 LARGE = 2**15  # elements of a matrix whose copying shows
 
@@ -97,15 +97,18 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, start: n
     Raises:
         ValueError: the shapes do not fit each other, ``out`` or ``start``.
     """
-    if out is None and start is None:  # what NumPy does best goes there before anything else is asked
+    if out is None:  # what NumPy does best goes there before anything else is asked
         if a.ndim == 2 == b.ndim:
             if a.nbytes * b.shape[1] <= _at_once:
-                return a.dot(b)  # np.matmul would cost another 0.3 us
-        elif a.ndim * b.ndim in (1, 2):  # a vector, and another or a matrix
-            if _at_once:
+                product = a.dot(b)  # np.matmul would cost another 0.3 us
+                if start is not None:
+                    product += start
+                return product
+        elif start is None and _at_once:
+            if a.ndim * b.ndim in (1, 2):  # a vector, and another or a matrix
                 return a.dot(b)
-        elif a.ndim > 1 < b.ndim and max(a.nbytes * b.shape[-1], a.shape[-2] * b.nbytes) <= _at_once:
-            return np.matmul(a, b)
+            if a.ndim > 1 < b.ndim and max(a.nbytes * b.shape[-1], a.shape[-2] * b.nbytes) <= _at_once:
+                return np.matmul(a, b)
     dtype = a.dtype
     if dtype not in DTYPES or b.dtype != dtype or not a.ndim or not b.ndim:
         return _numpy(a, b, out, start)

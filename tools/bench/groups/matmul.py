@@ -7,12 +7,22 @@ import numpy as np
 from tools.bench.measure import OURS, Contest, Libraries, Work
 
 _SQUARES = (32, 64, 96, 128, 192, 256, 512, 1024, 2048)
-#: What the Transformer presets ask for: (name, shape of A, shape of B, whether B is stored transposed).
+_DOUBLE_SQUARES = (32, 128, 512, 1024)
+#: Products of other shapes: (what it is, shape of A, shape of B, whether B is stored transposed).
 _OTHERS = (
-    ("1536 x 256 by 256 x 1024", (1536, 256), (256, 1024), False),
-    ("4096 x 128 by 128 x 10000, transposed", (4096, 128), (128, 10_000), True),
-    ("512 of 32 x 32 by 32 x 32", (512, 32, 32), (512, 32, 32), False),
-    ("512 of 32 x 32 by 32 x 32, transposed", (512, 32, 32), (512, 32, 32), True),
+    ("a layer", (1536, 256), (256, 1024), False),
+    ("logits", (4096, 128), (128, 10_000), True),
+    ("heads", (512, 32, 32), (512, 32, 32), False),
+    ("heads", (512, 32, 32), (512, 32, 32), True),
+    ("24 heads", (24, 32, 32), (24, 32, 32), True),
+    ("heads of 100 words", (64, 100, 64), (64, 64, 100), False),
+    ("few rows", (4, 256), (256, 1024), False),
+    ("few rows", (4, 256), (256, 1024), True),
+    ("few rows", (8, 512), (512, 10_000), True),
+    ("few columns", (4096, 256), (256, 8), False),
+    ("little depth", (4096, 8), (8, 256), False),
+    ("odd sizes", (257, 129), (129, 1023), False),
+    ("a vector", (256,), (256, 1024), False),
 )
 
 
@@ -29,15 +39,24 @@ def product(name: str, library, a: np.ndarray, b: np.ndarray) -> Work:
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """Squares from 32 to 2048, then products of the Transformer's shapes; float32."""
-    draw = np.random.default_rng(0).standard_normal
-    squares = [(f"{n} x {n} by {n} x {n}", (n, n), (n, n), False) for n in _SQUARES]
-    for label, left, right, transposed in (*squares, *_OTHERS):
-        a = draw(left, dtype=np.float32)
-        b = (
-            draw((*right[:-2], right[-1], right[-2]), dtype=np.float32).swapaxes(-1, -2)
-            if transposed
-            else draw(right, dtype=np.float32)
-        )
+    """Squares in float32 from 32 to 2048, some in float64, then products of the shapes of models, in float32."""
+    squares = [(f"{n} x {n} by {n} x {n}", (n, n), (n, n), False, np.float32) for n in _SQUARES]
+    squares += [(f"{n} x {n} by {n} x {n}, float64", (n, n), (n, n), False, np.float64) for n in _DOUBLE_SQUARES]
+    others = [(_label(*case), *case[1:], np.float32) for case in _OTHERS]
+    for label, left, right, transposed, dtype in squares + others:
+        a, b = _operands(left, right, transposed, dtype)
         work = 2e-9 * a.size * right[-1]  # a multiplication and an addition for each element of A and column of B
         yield Contest(label, {name: product(name, library, a, b) for name, library in libraries.items()}, work, "GFLOP")
+
+
+def _label(what: str, left: tuple, right: tuple, transposed: bool) -> str:
+    count = f"{left[0]} of " if len(left) == 3 else ""
+    a, b = (" x ".join(map(str, shape[-2:])) for shape in (left, (right[-1], right[-2]) if transposed else right))
+    return f"{what}: {count}{a} by {f'({b}).T' if transposed else b}"
+
+
+def _operands(left: tuple, right: tuple, transposed: bool, dtype) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0).standard_normal
+    if transposed:
+        return draw(left, dtype=dtype), draw((*right[:-2], right[-1], right[-2]), dtype=dtype).swapaxes(-1, -2)
+    return draw(left, dtype=dtype), draw(right, dtype=dtype)
