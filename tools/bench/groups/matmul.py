@@ -42,7 +42,7 @@ def contests(libraries: Libraries) -> Iterator[Contest]:
     """Squares in float32 from 32 to 2048, some in float64, then products of the shapes of models, in float32."""
     squares = [(f"{n} x {n} by {n} x {n}", (n, n), (n, n), False, np.float32) for n in _SQUARES]
     squares += [(f"{n} x {n} by {n} x {n}, float64", (n, n), (n, n), False, np.float64) for n in _DOUBLE_SQUARES]
-    others = [(_label(*case), *case[1:], np.float32) for case in _OTHERS]
+    others = [(_label(what, a, b, transposed), a, b, transposed, np.float32) for what, a, b, transposed in _OTHERS]
     for label, left, right, transposed, dtype in squares + others:
         a, b = _operands(left, right, transposed, dtype)
         work = 2e-9 * a.size * right[-1]  # a multiplication and an addition for each element of A and column of B
