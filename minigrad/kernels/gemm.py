@@ -20,6 +20,7 @@ from minigrad.kernels.threads import get_num_threads
 DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
 ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
 COLUMN_BLOCK = 512
+SINGLE_ROW_DEPTH = 64  # of B, unpacked, for a single row of tiles: as many pages of memory as the processor keeps in view
 FEW = 5  # rows of tiles that do not repay a packed copy of B
 SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
 
@@ -68,11 +69,12 @@ def pack(like, source, step, k_step, count, depth, target, width):
 def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
     """One rectangle of C, ``c = start + a @ b``, block by block."""
     item, tile_rows, tile_cols, _ = sizes(like)
-    start_row = job.start_row
-    for k in range(0, job.depth, DEPTH_BLOCK):
-        depth = min(DEPTH_BLOCK, job.depth - k)
+    start_row, c_row = job.start_row, job.c_row
+    depth_block = DEPTH_BLOCK if job.pack_b or rows > tile_rows else SINGLE_ROW_DEPTH
+    for k in range(0, job.depth, depth_block):
+        depth = min(depth_block, job.depth - k)
         if k:
-            start, start_row = c, job.c_row
+            start, start_row = c, c_row
         for left in range(0, cols, COLUMN_BLOCK):
             width = min(COLUMN_BLOCK, cols - left)
             panels, panel_step, column_step = b + k * job.b_row + left * job.b_col, job.b_row, item
@@ -91,24 +93,10 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
                     some = min(tile_cols, width - j)
                     for i in range(0, height, tile_rows):
                         here = block + i // tile_rows * tile_step
-                        there = c + (top + i) * job.c_row + (left + j) * item
+                        there = c + (top + i) * c_row + (left + j) * item
                         first = start + (top + i) * start_row + (left + j) * item if start else 0
                         many = min(tile_rows, height - i)
-                        tile(
-                            like,
-                            here,
-                            row_step,
-                            k_step,
-                            panel,
-                            panel_step,
-                            first,
-                            start_row,
-                            there,
-                            job.c_row,
-                            depth,
-                            many,
-                            some,
-                        )
+                        tile(like, here, row_step, k_step, panel, panel_step, first, start_row, there, c_row, depth, many, some)
 
 
 @core

@@ -349,11 +349,11 @@ def test_few_rows_times_a_large_transposed_matrix(rows, started):
 @pytest.mark.parametrize("cols", [32, 64, 50])
 def test_nothing_around_the_operands_is_read_or_written(rows, cols, dtype):
     """B is packed, or read where it lies: by the number of rows, and whether its own are whole vectors."""
-    around_a, around_b, around_c = (np.full((120, 120), np.nan, dtype) for _ in range(3))
-    a, b, c = around_a[3 : 3 + rows, 5:45], around_b[7:47, 2 : 2 + cols], around_c[4 : 4 + rows, 9 : 9 + cols]
-    a[...], b[...] = integers(a.shape, 1, dtype), integers(b.shape, 2, dtype)
-    matmul(a, b, out=c)
-    np.testing.assert_array_equal(c, np.matmul(a, b))
+    around_a, around_b, around_c = (np.full((170, 170), np.nan, dtype) for _ in range(3))
+    a, b, c = around_a[3 : 3 + rows, 5:155], around_b[7:157, 2 : 2 + cols], around_c[4 : 4 + rows, 9 : 9 + cols]
+    a[...], b[...], bias = integers(a.shape, 1, dtype), integers(b.shape, 2, dtype), integers(cols, 3, dtype)
+    matmul(a, b, out=c, start=bias)
+    np.testing.assert_array_equal(c, np.matmul(a, b) + bias)
     c[...] = np.nan
     assert np.isnan(around_c).all()
 
