@@ -20,7 +20,8 @@ from minigrad.kernels.threads import get_num_threads
 DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
 ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
 COLUMN_BLOCK = 512
-SINGLE_ROW_DEPTH = 64  # of B, unpacked, for a single row of tiles: as many pages of memory as the processor keeps in view
+LITTLE_DEPTH = 8  # up to which writing C is most of the work, and goes fastest by whole rows
+STRIP = 16  # rows of B that the processor fetches ahead of their use, where two to four rows of A use each only once
 FEW = 5  # rows of tiles that do not repay a packed copy of B
 SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
 
@@ -70,7 +71,7 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
     """One rectangle of C, ``c = start + a @ b``, block by block."""
     item, tile_rows, tile_cols, _ = sizes(like)
     start_row, c_row = job.start_row, job.c_row
-    depth_block = DEPTH_BLOCK if job.pack_b or rows > tile_rows else SINGLE_ROW_DEPTH
+    depth_block = DEPTH_BLOCK if job.pack_b or rows > tile_rows // 3 else STRIP
     for k in range(0, job.depth, depth_block):
         depth = min(depth_block, job.depth - k)
         if k:
@@ -81,8 +82,9 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
             if job.pack_b:
                 pack(like, panels, job.b_col, job.b_row, width, depth, b_panels, tile_cols)
                 panels, panel_step, column_step = b_panels, tile_cols * item, depth * item
-            for top in range(0, rows, ROW_BLOCK):
-                height = min(ROW_BLOCK, rows - top)
+            row_block = tile_rows if depth <= LITTLE_DEPTH else ROW_BLOCK
+            for top in range(0, rows, row_block):
+                height = min(row_block, rows - top)
                 block, row_step, k_step = a + top * job.a_row + k * job.a_col, job.a_row, job.a_col
                 tile_step = tile_rows * row_step
                 if job.pack_a:

@@ -107,7 +107,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, start: n
         elif start is None and _at_once:
             if a.ndim * b.ndim in (1, 2):  # a vector, and another or a matrix
                 return a.dot(b)
-            if a.ndim > 1 < b.ndim and max(a.nbytes * b.shape[-1], a.shape[-2] * b.nbytes) <= _at_once:
+            if a.ndim > 1 < b.ndim and a.nbytes * b.shape[-1] <= _at_once >= b.nbytes * a.shape[-2]:
                 return np.matmul(a, b)
     dtype = a.dtype
     if dtype not in DTYPES or b.dtype != dtype or not a.ndim or not b.ndim:
