@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from tools.bench import __main__ as command
 from tools.bench import groups, machine, picture, report
+from tools.bench import measure as bench_measure
 from tools.bench.measure import Contest, Result, geometric_mean, measure
 
 RESULT = Result("tape", "a & b", 1000, "operations", {"minigrad": [0.002, 0.001, 0.004], "torch": [0.004, 0.003, 0.002]})
@@ -37,6 +38,12 @@ def test_a_block_repeats_short_work():
     calls = []
     measure("tape", Contest("x", {"minigrad": recorder("minigrad", calls)}), turns=1, pause=0, block=0.001)
     assert len(calls) > 10
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(0.0, 7), (0.3, 7), (8.0, 5), (30.0, 3)])
+def test_long_work_has_fewer_turns(seconds, turns):
+    assert bench_measure._turns(7, seconds) == turns
+    assert bench_measure._turns(2, seconds) == 2
 
 
 def test_a_cold_start_is_run_once_without_rehearsal():
@@ -78,15 +85,38 @@ def test_a_line_holds_times_rate_and_ratio():
     assert report.line(ALONE, ["torch"]).split() == ["cold", "12.3", "s"]
 
 
+def test_small_ratios_and_shares_keep_a_digit():
+    result = Result("lesson", "slow", 0, "", {"minigrad": [1.0], "numpy": [8.4e-5]})
+    assert report.line(result, ["numpy"]).endswith("8e-05 (8e-05-8e-05)")
+    assert [report.percent(share) for share in (0.98765, 0.000123)] == ["98.8 %", "0.0123 %"]
+
+
 def test_memory_is_shown_and_written_as_bytes():
     result = Result("memory", "step", 0, "", {"minigrad": [2.5e8], "torch": [5e8]}, "bytes")
     assert report.line(result, ["torch"]).split() == ["step", "250", "MB", "500", "MB", "2.00", "(2.00-2.00)"]
     assert json.loads(report.as_json([result], {}))["results"][0]["bytes"]["torch"] == [5e8]
 
 
+def in_section(section, *ratios):
+    return [Result("matmul", "x", 0, "", {"minigrad": [1.0], "torch": [r]}, section=section) for r in ratios]
+
+
 def test_summary_is_the_geometric_mean_and_empty_for_one_contest():
     assert report.summary([RESULT, RESULT], ["torch"]).endswith(" 2.00")
     assert report.summary([RESULT, ALONE], ["torch"]) == report.summary([ALONE, ALONE], []) == ""
+
+
+def test_sections_have_means_of_their_own_and_one_of_all():
+    results = in_section("small", 1.0, 4.0) + in_section("single", 8.0) + in_section("large", 8.0, 8.0) + in_section(None, 99.0)
+    assert report.means(results) == {
+        "small": {"torch": pytest.approx(2)},
+        "large": {"torch": pytest.approx(8)},
+        "all": {"torch": pytest.approx(2048**0.2)},
+    }
+    lines = report.summary(results, ["numpy", "torch"]).splitlines()
+    assert [line.split()[-1] for line in lines] == ["2.00", "8.00", "4.59"]
+    assert lines[0].startswith("geometric mean: small")
+    assert json.loads(report.as_json(results, {}))["geometric_means"]["matmul"]["large"] == {"torch": pytest.approx(8)}
 
 
 def test_json_keeps_every_turn():
@@ -113,6 +143,7 @@ def quick(monkeypatch):
     """One contest of works that do nothing, and no change of this process's threads."""
     monkeypatch.setattr(command, "contests", lambda group, libraries: iter([Contest("nothing", dict.fromkeys(libraries, int))]))
     monkeypatch.setattr(command, "measure", lambda group, contest, turns: measure(group, contest, turns, pause=0, block=0))
+    monkeypatch.setattr(command, "remarks", lambda group, results: ["a remark"])
     monkeypatch.setattr(machine, "announce_threads", lambda threads: None)
 
 
@@ -122,7 +153,7 @@ def test_main_writes_table_json_and_picture(quick, tmp_path, capsys):
     )
     assert status == 0
     out = capsys.readouterr().out
-    for part in ("CPU", "threads", f"numpy {np.__version__}", f"minigrad {mg.__version__}", "matmul:", "nothing"):
+    for part in ("CPU", "threads", f"numpy {np.__version__}", f"minigrad {mg.__version__}", "matmul:", "nothing", "a remark"):
         assert part in out
     assert len(json.loads((tmp_path / "r.json").read_text())["results"][0]["seconds"]["numpy"]) == 2
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
@@ -216,12 +247,34 @@ def test_products_agree(name):
     np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("function", ["softmax", "layer_norm", "gelu", "dropout"])
-def test_kernels_run_on_both_libraries(function):
+def test_products_are_as_their_names_say(monkeypatch):
+    from tools.bench.groups import matmul
+
+    seen = []
+    monkeypatch.setattr(matmul, "product", lambda name, library, a, b: seen.append((a, b)))
+    monkeypatch.setattr(matmul, "SECTIONS", {"one": [(1, 2, 3, 4, "")], "two": [(5, 2, 3, 4, "B"), (1, 2, 3, 4, "A")]})
+    found = list(matmul.contests({"minigrad": mg}))
+    assert [contest.name for contest in found] == ["2 x 3 by 3 x 4", "5 of 2 x 3 by 3 x 4 T", "2 x 3 T by 3 x 4"]
+    assert [contest.section for contest in found] == ["one", "two", "two"]
+    assert [contest.amount for contest in found] == pytest.approx([48e-9, 240e-9, 48e-9])
+    assert [(a.shape, b.shape) for a, b in seen] == [((2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((2, 3), (3, 4))]
+    assert seen[1][1].strides == (48, 4, 12) and seen[2][0].strides == (4, 8)
+
+
+def test_every_function_has_small_and_large_inputs():
+    from tools.bench.groups import kernels
+
+    listed = [{name for name, _ in cases} for cases in kernels.SECTIONS.values()]
+    assert set.union(*listed) == set(kernels.FUNCTIONS)
+    assert listed[0] | {"attention, causal"} == listed[2] | {"linear"} == set(kernels.FUNCTIONS)
+
+
+def test_kernels_run_on_both_libraries():
     from tools.bench.groups import kernels
 
     for library in taped_libraries().values():
-        kernels.forward_backward(library, function)()
+        for function, shape in kernels.SECTIONS["small inputs"]:
+            kernels.forward_backward(library, function, shape)()
 
 
 def test_both_transformers_compute_the_same_loss():
@@ -261,8 +314,8 @@ def test_memory_is_the_peak_since_the_imports(monkeypatch):
     monkeypatch.setattr(memory, "_forget_peak", lambda: seen.append("forget"))
     monkeypatch.setattr(memory, "random_batch", lambda length, tokens: tokens)
     monkeypatch.setattr(memory, "our_step", lambda preset, tokens: lambda: seen.append(tokens))
-    assert memory.trained_peak("minigrad", 4096) == 250
-    assert seen == ["VmRSS", 2 * memory.LENGTH, "forget", 4096, 4096, 4096, "VmHWM"]
+    assert memory.trained_peak("minigrad", "small", 128, 4096) == 250
+    assert seen == ["VmRSS", 2 * 128, "forget", 4096, 4096, 4096, "VmHWM"]
 
 
 def test_the_peak_of_this_process_is_at_least_what_it_holds():
@@ -278,9 +331,10 @@ def test_memory_is_that_of_another_process(monkeypatch):
     programs = []
     monkeypatch.setattr(memory, "run_python", lambda program: programs.append(program) or "12345\n")
     monkeypatch.setattr(memory, "TOKENS", (64,))
-    (contest,) = memory.contests({"minigrad": mg, "torch": SimpleNamespace()})
-    assert [work() for work in contest.sides.values()] == [12345, 12345]
-    assert "trained_peak('torch', 64)" in programs[1]
+    step, batch = [list(memory.contests({"minigrad": mg, "torch": SimpleNamespace()}))[i] for i in (2, -1)]
+    assert [work() for work in step.sides.values()] == [12345, 12345]
+    assert "trained_peak(*('torch', 'small', 32, 4096))" in programs[1]
+    assert batch.name == "tiny, sentences of 32, 64 tokens"
 
 
 def test_scaling_grows_batches_chains_and_threads(monkeypatch):
@@ -295,12 +349,27 @@ def test_scaling_grows_batches_chains_and_threads(monkeypatch):
     assert [contest.sides["minigrad"] for contest in found[:-2]] == list(sizes)
 
 
-def test_threads_are_as_before_after_work_on_fewer():
+def test_growth_is_said_per_unit_of_work():
     from tools.bench.groups import scaling
 
+    results = [
+        Result("scaling", "", amount, "", {"minigrad": [seconds]}, section=section)
+        for amount, seconds, section in (
+            (1000, 1e-3, scaling._BATCHES),
+            (4000, 6e-3, scaling._BATCHES),
+            (9, 3.0, scaling._THREADS),
+        )
+    ]
+    (line,) = scaling.remarks(results)
+    assert line == "minigrad's time per token: 1.00 us, 1.50 us; the largest is 1.50 times the least"
+    results.append(Result("scaling", "", 9, "", {"minigrad": [1.5]}, section=scaling._THREADS))
+    assert scaling.remarks(results)[1] == "minigrad on 2 threads is 2.00 times as fast as on 1"
+
+
+def test_threads_are_as_before_after_work_on_fewer():
     counts = [4]
     seen = []
-    scaling.on_threads(lambda: seen.append(counts[-1]), 2, lambda: counts[-1], counts.append)()
+    machine.on_threads(lambda: seen.append(counts[-1]), 2, lambda: counts[-1], counts.append)()
     assert seen == [2]
     assert counts == [4, 2, 4]
 

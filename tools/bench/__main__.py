@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import machine, picture, report
-from .groups import GROUPS, contests, participants
-from .measure import OURS, Libraries, Result, measure
+from .groups import GROUPS, contests, participants, remarks
+from .measure import LEAST_TURNS, OURS, Libraries, Result, measure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(report.as_json(results, described), encoding="utf-8")
     if options.picture:
-        caption = "; ".join(described[name] for name in ("CPU", "versions"))
+        caption = "; ".join((described["CPU"], f"threads: {described['threads']}", described["versions"]))
         options.picture.write_text(picture.draw(results, caption), encoding="utf-8")
     return status
 
@@ -45,21 +45,27 @@ def _run(group: str, libraries: Libraries, turns: int, results: list[Result]) ->
     for contest in contests(group, present):
         results.append(measure(group, contest, turns))
         print(report.line(results[-1], peers), flush=True)
-    if last_line := report.summary(results[first:], peers):
-        print(last_line)
+    if means := report.summary(results[first:], peers):
+        print(means)
+    for remark in remarks(group, results[first:]):
+        print(remark)
 
 
 def _parser() -> argparse.ArgumentParser:
-    groups = "\n".join(f"  {name:9} {group.description}" for name, group in GROUPS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description=f"Measure minigrad next to NumPy and PyTorch.\n\ngroups:\n{groups}",
+        description=_description(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("groups", nargs="*", type=_group, metavar="GROUP", help="which groups to run, all by default")
     parser.add_argument("--json", type=_new_file, metavar="FILE", help="write every measured time there")
     parser.add_argument("--picture", type=_new_file, metavar="FILE", help="draw the ratios there, as SVG")
-    parser.add_argument("--turns", type=_count, default=7, help="how often each library has its turn (default 7)")
+    parser.add_argument(
+        "--turns",
+        type=_count,
+        default=7,
+        help=f"how often each library has its turn (default 7; long work has fewer, at least {LEAST_TURNS})",
+    )
     parser.add_argument(
         "--threads", type=_count, default=machine.available_cores(), help="for each library; all cores by default"
     )
@@ -67,9 +73,21 @@ def _parser() -> argparse.ArgumentParser:
         "--peers",
         type=_peers,
         default=list(machine.PEERS),
-        help=f"libraries to compare with (default {','.join(machine.PEERS)})",
+        help=f"libraries to compare with, separated by commas (default {','.join(machine.PEERS)}); one that is missing is left "
+        "out. torch.compile is torch with the model of the group train compiled: it needs a C++ compiler, and a minute or two "
+        "for each model before its first turn",
     )
     return parser
+
+
+def _description() -> str:
+    rows = "\n".join(f"  {name:9} {group.description} ({group.minutes:g} min)" for name, group in GROUPS.items())
+    return (
+        "Measure minigrad next to NumPy and PyTorch, which take turns in the same run.\n\n"
+        "Each line of a table has minigrad's time, what it does in a second, and for each peer its time and the ratio, peer's\n"
+        "time / minigrad's: the median over the turns, and the range. Above 1 minigrad is faster.\n\n"
+        f"groups, with the minutes each takes on two cores next to all peers:\n{rows}"
+    )
 
 
 def _count(text: str) -> int:

@@ -7,9 +7,10 @@ import importlib
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from .measure import OURS, Libraries
+from .measure import OURS, Libraries, Work
 
 PEERS = ("numpy", "torch", "torch.compile")  # the last is torch, its models compiled
 _THREAD_VARIABLES = (
@@ -18,6 +19,7 @@ _THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
+    "MINIGRAD_NUM_THREADS",
 )
 
 
@@ -55,6 +57,20 @@ def load(peers: list[str], threads: int) -> tuple[Libraries, dict[str, str]]:
         if name.startswith("torch"):
             libraries[name].set_num_threads(threads)
     return libraries, missing
+
+
+def on_threads(work: Work, count: int, get: Callable[[], int], set_: Callable[[int], None]) -> Work:
+    """``work`` on ``count`` threads; afterwards the library has as many as before."""
+
+    def on_some():
+        before = get()
+        set_(count)
+        try:
+            work()
+        finally:
+            set_(before)
+
+    return on_some
 
 
 def describe(libraries: Libraries, threads: int) -> dict[str, str]:

@@ -3,6 +3,8 @@
 A block repeats its work for at least ``BLOCK`` seconds, so that the clock's resolution does not matter. Before a block there is
 a pause, because the threads of a library keep spinning for a while after their last work and would take the cores from the
 next one; then one repetition that does not count, which wakes the threads that do.
+
+Work of seconds gets fewer turns: as many as fit into ``LONGEST``, and at least ``LEAST_TURNS``.
 """
 
 import gc
@@ -14,6 +16,7 @@ from types import ModuleType
 
 BLOCK = 0.1  # seconds
 PAUSE = 0.2  # seconds; OpenMP runtimes spin for up to this long
+LONGEST, LEAST_TURNS = 40.0, 3  # seconds that the turns of one contest may take, unless that makes too few for a median
 OURS = "minigrad"
 
 Work = Callable[[], object]
@@ -30,6 +33,7 @@ class Contest:
         amount, unit: how much one repetition does, for the rate, such as 1,000 "operations".
         once: a repetition changes what the next one finds (a cold start does): run it once, with no rehearsal.
         quantity: what is compared: "seconds", or "bytes", which the work itself measures and returns.
+        section: the contests of a section share a geometric mean of their ratios; the ratios of None enter no mean.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Contest:
     unit: str = ""
     once: bool = False
     quantity: str = "seconds"
+    section: str | None = ""
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Result:
     """What a contest gave.
 
     Attributes:
-        group, name, amount, unit, quantity: as in the contest.
+        group, name, amount, unit, quantity, section: as in the contest.
         readings: by library, the quantity of one repetition in each turn.
     """
 
@@ -55,6 +60,7 @@ class Result:
     unit: str
     readings: dict[str, list[float]] = field(default_factory=dict)
     quantity: str = "seconds"
+    section: str | None = ""
 
     @property
     def peers(self) -> list[str]:
@@ -80,18 +86,33 @@ def measure(group: str, contest: Contest, turns: int, pause: float = PAUSE, bloc
     Args:
         group: goes into the result.
         contest: what to run.
-        turns: how often each side has its turn.
+        turns: how often each side has its turn, where its work is short.
         pause: seconds before each block.
         block: seconds that a block lasts at least.
     """
-    result = Result(group, contest.name, contest.amount, contest.unit, {name: [] for name in contest.sides}, contest.quantity)
+    result = Result(
+        group=group,
+        name=contest.name,
+        amount=contest.amount,
+        unit=contest.unit,
+        readings={name: [] for name in contest.sides},
+        quantity=contest.quantity,
+        section=contest.section,
+    )
     if contest.quantity == "bytes":
         for name, work in contest.sides.items():
             result.readings[name].append(float(work()))  # pyright: ignore[reportArgumentType]
         return result
-    counts = {name: 1 if contest.once else _repetitions(work, block) for name, work in contest.sides.items()}
+    if contest.once:
+        counts, turns = dict.fromkeys(contest.sides, 1), 1
+    else:
+        counts, seconds = {}, 0.0
+        for name, work in contest.sides.items():
+            counts[name], lasts = _repetitions(work, block)
+            seconds += lasts
+        turns = _turns(turns, seconds)
     order = list(contest.sides)
-    for _ in range(1 if contest.once else turns):
+    for _ in range(turns):
         for name in order:
             time.sleep(pause)
             result.readings[name].append(_block(contest.sides[name], counts[name]))
@@ -99,13 +120,21 @@ def measure(group: str, contest: Contest, turns: int, pause: float = PAUSE, bloc
     return result
 
 
-def _repetitions(work: Work, block: float) -> int:
-    """How often to repeat ``work`` so that it lasts ``block`` seconds. Its first call, which may compile, does not count."""
+def _turns(wanted: int, seconds: float) -> int:
+    """How many of the ``wanted`` turns to take where each lasts so many seconds."""
+    return min(wanted, max(LEAST_TURNS, int(LONGEST / seconds))) if seconds > 0 else wanted
+
+
+def _repetitions(work: Work, block: float) -> tuple[int, float]:
+    """How often to repeat ``work`` so that it lasts ``block`` seconds, and how long it lasted then.
+
+    Its first call, which may compile, does not count.
+    """
     work()
     count = 1
     while (seconds := _timed(work, count) * count) < block:
         count = max(2 * count, int(1.2 * count * block / max(seconds, 1e-6))) if seconds > block / 50 else 10 * count
-    return count
+    return count, seconds
 
 
 def _block(work: Work, count: int) -> float:

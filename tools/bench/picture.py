@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from . import report
 from .measure import Result
 
 _LABELS, _WIDTH, _BAR, _GROUP, _TOP, _MARGIN = 330, 860, 16, 30, 64, 60  # pixels
@@ -38,7 +39,7 @@ def draw(results: Sequence[Result], caption: str) -> str:
             parts.append(
                 f'<rect x="{_LABELS}" y="{y}" width="{ratio * scale:.1f}" height="{_BAR - 3}" fill="{_COLORS[peer]}"/>'
             )
-            parts.append(_text(_LABELS + ratio * scale + 5, y + _BAR - 6, f"{ratio:.2f}", "start"))
+            parts.append(_text(_LABELS + ratio * scale + 5, y + _BAR - 6, report.ratio(ratio), "start"))
             y += _BAR
         y += 6
     legend = "".join(
@@ -49,12 +50,14 @@ def draw(results: Sequence[Result], caption: str) -> str:
     equal = _LABELS + scale
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 36}" width="{_WIDTH}" height="{y + 36}">\n'
-        "<style>text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#444}"
+        "<style>text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#444;"
+        "paint-order:stroke;stroke:#fff;stroke-width:3px}"  # a figure stays readable on the line at 1
         ".group{font-weight:600;fill:#222}.title{font-size:15px;font-weight:600;fill:#222}</style>\n"
         '<rect width="100%" height="100%" fill="#fff"/>\n'
         f'<text class="title" x="16" y="24">What each peer takes / minigrad: longer is better for minigrad</text>\n{legend}\n'
+        + f'<line x1="{equal:.1f}" x2="{equal:.1f}" y1="{_TOP - 6}" y2="{y}" stroke="#222" stroke-dasharray="3 3"/>\n'
         + "\n".join(parts)
-        + f'\n<line x1="{equal:.1f}" x2="{equal:.1f}" y1="{_TOP - 6}" y2="{y}" stroke="#222" stroke-dasharray="3 3"/>\n'
+        + "\n"
         + _text(16, y + 22, caption, "start")
         + "\n</svg>\n"
     )

@@ -22,7 +22,7 @@ def line(result: Result, peers: Sequence[str]) -> str:
     for peer in peers:
         if peer in result.readings:
             ratios = result.ratios(peer)
-            spread = f"{result.ratio(peer):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+            spread = f"{ratio(result.ratio(peer))} ({ratio(min(ratios))}-{ratio(max(ratios))})"
             text += f"{show(result.median(peer)):>{_TIME}}{spread:>{_RATIO}}"
         else:
             text += " " * (_TIME + _RATIO)
@@ -30,12 +30,37 @@ def line(result: Result, peers: Sequence[str]) -> str:
 
 
 def summary(results: Sequence[Result], peers: Sequence[str]) -> str:
-    """The line below a group's table: the geometric mean of its ratios; empty for a group of one, or without peers."""
-    text = f"{'geometric mean of the ratios':{_NAME + _TIME + _RATE}}"
-    ratios = {peer: [result.ratio(peer) for result in results if peer in result.readings] for peer in peers}
-    for peer in peers:
-        text += f"{geometric_mean(ratios[peer]):{_TIME + _RATIO}.2f}" if len(ratios[peer]) > 1 else " " * (_TIME + _RATIO)
-    return text.rstrip() if any(len(found) > 1 for found in ratios.values()) else ""
+    """The lines below a group's table: the geometric mean of each section's ratios, and of all where there are several.
+
+    A section of one, or without peers, has no line.
+    """
+    sections = means(results)
+    lines = []
+    for section, found in sections.items():
+        text = f"{f'geometric mean: {section}' if section else 'geometric mean of the ratios':{_NAME + _TIME + _RATE}}"
+        for peer in peers:
+            text += f"{found[peer]:{_TIME + _RATIO}.2f}" if peer in found else " " * (_TIME + _RATIO)
+        lines.append(text.rstrip())
+    return "\n".join(lines)
+
+
+def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """By section and peer, the geometric mean of at least two ratios; that of several sections together is called "all"."""
+    sections: dict[str, list[Result]] = {}
+    for result in results:
+        if result.section is not None:
+            sections.setdefault(result.section, []).append(result)
+    if len(sections) > 1:
+        sections["all"] = [result for section in sections.values() for result in section]
+    found = {}
+    for section, members in sections.items():
+        ratios: dict[str, list[float]] = {}
+        for result in members:
+            for peer in result.peers:
+                ratios.setdefault(peer, []).append(result.ratio(peer))
+        if several := {peer: geometric_mean(values) for peer, values in ratios.items() if len(values) > 1}:
+            found[section] = several
+    return found
 
 
 def duration(seconds: float) -> str:
@@ -56,6 +81,16 @@ def rate(result: Result) -> str:
     return f"{_three_digits(result.amount / result.median(OURS))} {result.unit}/s" if result.amount else ""
 
 
+def percent(share: float) -> str:
+    """A share with three digits."""
+    return f"{_three_digits(100 * share)} %"
+
+
+def ratio(value: float) -> str:
+    """A ratio with two decimals, or, near 0, with one digit."""
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.1g}"
+
+
 def _three_digits(value: float) -> str:
     decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{round(value, decimals):,.{max(0, decimals)}f}"
@@ -69,6 +104,7 @@ def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:
         "results": [
             {
                 "group": result.group,
+                "section": result.section,
                 "name": result.name,
                 "amount": result.amount,
                 "unit": result.unit,
@@ -77,5 +113,9 @@ def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:
             }
             for result in results
         ],
+        "geometric_means": {
+            group: means([result for result in results if result.group == group])
+            for group in dict.fromkeys(result.group for result in results)
+        },
     }
     return json.dumps(content, indent=2) + "\n"

@@ -1,6 +1,7 @@
 """What the machine can do at most: multiply-adds in a second, and bytes to and from memory."""
 
 import time
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -14,17 +15,22 @@ _TRIES = 7
 
 
 def peak_flops() -> float:
-    """The most float32 operations a second that this many threads can do; NaN where the CPU has no vectors we know.
-
-    The tile of the matrix product runs with steps of 0: it reads the same few numbers again and again, so that nothing but the
-    multiply-add units can hold it up. A multiply-add counts as two operations.
-    """
+    """The most float32 operations a second that this many threads can do; NaN where the CPU has no vectors we know."""
     if not vector_bytes():
         return float("nan")
+    work, operations = multiply_adds(numba.get_num_threads())
+    return operations / _best(work)
+
+
+def multiply_adds(threads: int) -> tuple[Callable[[], None], float]:
+    """Work for so many threads that nothing but the multiply-add units can hold up, and how many operations it does.
+
+    The tile of the matrix product runs with steps of 0: it reads the same few numbers again and again. A multiply-add counts as
+    two operations.
+    """
     rows, cols, _ = tile_shape(4)
-    threads = numba.get_num_threads()
     numbers, sums = np.zeros(cols, np.float32), np.zeros((threads, rows, cols), np.float32)
-    return 2.0 * threads * rows * cols * _DEPTH / _best(lambda: _tiles(numbers, sums, rows, cols))
+    return lambda: _tiles(numbers, sums, rows, cols), 2.0 * threads * rows * cols * _DEPTH
 
 
 def bandwidth() -> float:

@@ -1,30 +1,33 @@
 """The groups of contests. Each module has ``contests(libraries)``, which makes one contest after the other.
 
-A library is ready when its module is imported, so a group may hand the same source to minigrad and PyTorch.
+A library is ready when its module is imported, so a group may hand the same source to minigrad and PyTorch. Where a module also
+has ``remarks(results)``, these are lines for below its table.
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tools.bench.measure import OURS, Contest, Libraries
+from tools.bench.measure import OURS, Contest, Libraries, Result
 
 
 class Group(NamedTuple):
-    """What a group measures, and which libraries can do the same."""
+    """What a group measures, which libraries can do the same, and how many minutes it took on two cores, with all of them."""
 
     description: str
     peers: tuple[str, ...]
+    minutes: float
 
 
 GROUPS = {
-    "tape": Group("what recording and backpropagation cost besides arithmetic", ("torch",)),
-    "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch")),
-    "kernels": Group("the other kernels, forward and backward", ("torch",)),
-    "train": Group("a training step of a Transformer", ("torch", "torch.compile")),
-    "memory": Group("by how much training lets a process grow", ("torch",)),
-    "scaling": Group("how cost grows with the batch and the graph, and falls with threads", ("torch",)),
-    "startup": Group("import, and the first training step of the default job", ("numpy", "torch")),
+    "tape": Group("what recording and backpropagation cost besides arithmetic", ("torch",), 1),
+    "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch"), 3),
+    "lesson": Group("the matrix product in steps, from three loops to the kernel", ("numpy",), 1),
+    "kernels": Group("the other kernels, forward and backward", ("torch",), 4),
+    "train": Group("a training step of a Transformer", ("torch", "torch.compile"), 5),
+    "memory": Group("by how much training lets a process grow", ("torch",), 3),
+    "scaling": Group("how cost grows with the batch and the graph, and falls with threads", ("torch",), 5),
+    "startup": Group("import, and the first training step of the default job", ("numpy", "torch"), 1),
 }
 
 
@@ -35,4 +38,13 @@ def participants(group: str, libraries: Libraries) -> Libraries:
 
 def contests(group: str, libraries: Libraries) -> Iterator[Contest]:
     """The contests of a group among ``libraries``, its participants."""
-    return importlib.import_module(f"{__name__}.{group}").contests(libraries)
+    return _module(group).contests(libraries)
+
+
+def remarks(group: str, results: Sequence[Result]) -> list[str]:
+    """What a group has to say about its results, beside the table."""
+    return getattr(_module(group), "remarks", lambda results: [])(results)
+
+
+def _module(group: str):
+    return importlib.import_module(f"{__name__}.{group}")

@@ -1,4 +1,7 @@
-"""The matrix product: minigrad's kernel on plain arrays, as NumPy's; PyTorch's on its tensors, unrecorded."""
+"""The matrix product: minigrad's kernel on plain arrays, as NumPy's; PyTorch's on its tensors, unrecorded.
+
+A letter T stands for an operand that is stored transposed, as ``x.T`` of an array is.
+"""
 
 from collections.abc import Iterator
 
@@ -6,24 +9,38 @@ import numpy as np
 
 from tools.bench.measure import OURS, Contest, Libraries, Work
 
-_SQUARES = (32, 64, 96, 128, 192, 256, 512, 1024, 2048)
-_DOUBLE_SQUARES = (32, 128, 512, 1024)
-#: Products of other shapes: (what it is, shape of A, shape of B, whether B is stored transposed).
-_OTHERS = (
-    ("a layer", (1536, 256), (256, 1024), False),
-    ("logits", (4096, 128), (128, 10_000), True),
-    ("heads", (512, 32, 32), (512, 32, 32), False),
-    ("heads", (512, 32, 32), (512, 32, 32), True),
-    ("24 heads", (24, 32, 32), (24, 32, 32), True),
-    ("heads of 100 words", (64, 100, 64), (64, 64, 100), False),
-    ("few rows", (4, 256), (256, 1024), False),
-    ("few rows", (4, 256), (256, 1024), True),
-    ("few rows", (8, 512), (512, 10_000), True),
-    ("few columns", (4096, 256), (256, 8), False),
-    ("little depth", (4096, 8), (8, 256), False),
-    ("odd sizes", (257, 129), (129, 1023), False),
-    ("a vector", (256,), (256, 1024), False),
-)
+# (matrices, rows, depth, columns, "" or the operands stored transposed: "A", "B")
+Product = tuple[int, int, int, int, str]
+SECTIONS: dict[str, list[Product]] = {
+    "n = 32 to 256": [(1, n, n, n, "") for n in (32, 48, 64, 96, 128, 192, 256)],
+    "n = 512 to 2048": [(1, n, n, n, "") for n in (512, 768, 1024, 2048)],
+    "attention": [
+        (512, 32, 32, 32, ""),
+        (512, 32, 32, 32, "B"),
+        (256, 24, 32, 24, "B"),
+        (256, 24, 24, 32, ""),
+        (128, 128, 32, 128, "B"),
+        (8, 512, 64, 512, "B"),
+    ],
+    "layers": [
+        (1, 1536, 256, 1024, ""),
+        (1, 4096, 128, 128, "B"),
+        (1, 4096, 128, 10_000, "B"),
+        (1, 512, 4096, 128, "A"),  # the gradient of a weight
+    ],
+    "other shapes": [
+        (1, 100, 100, 100, ""),
+        (1, 257, 257, 257, ""),
+        (1, 1000, 1000, 1000, "A"),
+        (1, 1, 1024, 1024, ""),
+        (1, 1024, 1024, 1, ""),
+        (1, 8, 1024, 1024, ""),
+        (1, 1024, 1024, 8, "B"),
+        (1, 20_000, 16, 16, ""),
+        (1, 16, 20_000, 16, ""),
+        (1, 2000, 4, 2000, ""),
+    ],
+}
 
 
 def product(name: str, library, a: np.ndarray, b: np.ndarray) -> Work:
@@ -39,24 +56,23 @@ def product(name: str, library, a: np.ndarray, b: np.ndarray) -> Work:
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """Squares in float32 from 32 to 2048, some in float64, then products of the shapes of models, in float32."""
-    squares = [(f"{n} x {n} by {n} x {n}", (n, n), (n, n), False, np.float32) for n in _SQUARES]
-    squares += [(f"{n} x {n} by {n} x {n}, float64", (n, n), (n, n), False, np.float64) for n in _DOUBLE_SQUARES]
-    others = [(_label(what, a, b, transposed), a, b, transposed, np.float32) for what, a, b, transposed in _OTHERS]
-    for label, left, right, transposed, dtype in squares + others:
-        a, b = _operands(left, right, transposed, dtype)
-        work = 2e-9 * a.size * right[-1]  # a multiplication and an addition for each element of A and column of B
-        yield Contest(label, {name: product(name, library, a, b) for name, library in libraries.items()}, work, "GFLOP")
+    """Small squares, large ones, and products that models ask for; float32."""
+    for section, products in SECTIONS.items():
+        for matrices, rows, depth, cols, transposed in products:
+            a = _drawn(matrices, rows, depth, "A" in transposed)
+            b = _drawn(matrices, depth, cols, "B" in transposed)
+            sides = {name: product(name, library, a, b) for name, library in libraries.items()}
+            label = f"{rows} x {depth}{_t('A', transposed)} by {depth} x {cols}{_t('B', transposed)}"
+            work = 2e-9 * matrices * rows * depth * cols  # a multiplication and an addition for each triple of indices
+            yield Contest(f"{matrices} of {label}" if matrices > 1 else label, sides, work, "GFLOP", section=section)
 
 
-def _label(what: str, left: tuple, right: tuple, transposed: bool) -> str:
-    count = f"{left[0]} of " if len(left) == 3 else ""
-    a, b = (" x ".join(map(str, shape[-2:])) for shape in (left, (right[-1], right[-2]) if transposed else right))
-    return f"{what}: {count}{a} by {f'({b}).T' if transposed else b}"
+def _drawn(matrices: int, rows: int, cols: int, transposed: bool) -> np.ndarray:
+    """Random matrices (rows, cols), or a view of those that lie transposed in memory; a single one has two dimensions."""
+    shape = (cols, rows) if transposed else (rows, cols)
+    drawn = np.random.default_rng(0).standard_normal((matrices, *shape)[matrices == 1 :], dtype=np.float32)
+    return drawn.swapaxes(-1, -2) if transposed else drawn
 
 
-def _operands(left: tuple, right: tuple, transposed: bool, dtype) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0).standard_normal
-    if transposed:
-        return draw(left, dtype=dtype), draw((*right[:-2], right[-1], right[-2]), dtype=dtype).swapaxes(-1, -2)
-    return draw(left, dtype=dtype), draw(right, dtype=dtype)
+def _t(operand: str, transposed: str) -> str:
+    return " T" if operand in transposed else ""
