@@ -46,6 +46,13 @@ def test_long_work_has_fewer_turns(seconds, turns):
     assert bench_measure._turns(2, seconds) == 2
 
 
+def test_a_pause_of_the_machine_is_not_taken_for_the_work(monkeypatch):
+    ticks = iter([0.0, 5.0, 5.0, 5.1, 5.1, 7.1])
+    monkeypatch.setattr(bench_measure.time, "perf_counter", lambda: next(ticks))
+    assert bench_measure._undisturbed(int, 1, block=1.0) == pytest.approx(0.1)
+    assert bench_measure._undisturbed(int, 1, block=0.1) == pytest.approx(2.0)  # so long that once will do
+
+
 def test_a_cold_start_is_run_once_without_rehearsal():
     calls = []
     result = measure("startup", Contest("x", {"minigrad": recorder("minigrad", calls)}, once=True), turns=5, pause=0)
@@ -85,9 +92,10 @@ def test_a_line_holds_times_rate_and_ratio():
     assert report.line(ALONE, ["torch"]).split() == ["cold", "12.3", "s"]
 
 
-def test_small_ratios_and_shares_keep_a_digit():
+def test_ratios_and_shares_keep_a_digit():
     result = Result("lesson", "slow", 0, "", {"minigrad": [1.0], "numpy": [8.4e-5]})
     assert report.line(result, ["numpy"]).endswith("8e-05 (8e-05-8e-05)")
+    assert [report.ratio(value) for value in (0.095, 1.0, 99.99, 100.0, 5252.34)] == ["0.10", "1.00", "99.99", "100", "5252"]
     assert [report.percent(share) for share in (0.98765, 0.000123)] == ["98.8 %", "0.0123 %"]
 
 

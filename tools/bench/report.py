@@ -87,8 +87,8 @@ def percent(share: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio with two decimals, or, near 0, with one digit."""
-    return f"{value:.2f}" if value >= 0.095 else f"{value:.1g}"
+    """A ratio with two decimals; near 0 with one digit, and from 100 with none behind the point."""
+    return f"{value:.0f}" if value >= 99.995 else f"{value:.2f}" if value >= 0.095 else f"{value:.1g}"
 
 
 def _three_digits(value: float) -> str:
