@@ -260,12 +260,13 @@ def test_products_are_as_their_names_say(monkeypatch):
 
     seen = []
     monkeypatch.setattr(matmul, "product", lambda name, library, a, b: seen.append((a, b)))
-    monkeypatch.setattr(matmul, "SECTIONS", {"one": [(1, 2, 3, 4, "")], "two": [(5, 2, 3, 4, "B"), (1, 2, 3, 4, "A")]})
+    monkeypatch.setattr(matmul, "SECTIONS", {"float64": [(1, 2, 3, 4, "")], "two": [(5, 2, 3, 4, "B"), (1, 2, 3, 4, "A")]})
     found = list(matmul.contests({"minigrad": mg}))
     assert [contest.name for contest in found] == ["2 x 3 by 3 x 4", "5 of 2 x 3 by 3 x 4 T", "2 x 3 T by 3 x 4"]
-    assert [contest.section for contest in found] == ["one", "two", "two"]
+    assert [contest.section for contest in found] == ["float64", "two", "two"]
     assert [contest.amount for contest in found] == pytest.approx([48e-9, 240e-9, 48e-9])
     assert [(a.shape, b.shape) for a, b in seen] == [((2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((2, 3), (3, 4))]
+    assert [a.dtype for a, _ in seen] == [np.float64, np.float32, np.float32]
     assert seen[1][1].strides == (48, 4, 12) and seen[2][0].strides == (4, 8)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .measure import BLOCK, OURS, PAUSE, Result, geometric_mean
 
-_NAME, _TIME, _RATE, _RATIO = 40, 11, 22, 20  # columns of characters
+_NAME, _TIME, _RATE, _RATIO = 40, 11, 22, 22  # columns of characters
 
 
 def heading(group: str, description: str, peers: Sequence[str]) -> str:

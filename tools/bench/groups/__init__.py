@@ -21,8 +21,8 @@ class Group(NamedTuple):
 
 GROUPS = {
     "tape": Group("what recording and backpropagation cost besides arithmetic", ("torch",), 1),
-    "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch"), 3),
-    "lesson": Group("the matrix product in steps, from three loops to the kernel", ("numpy",), 1),
+    "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch"), 5),
+    "lesson": Group("the matrix product in steps, from three loops to the kernel", ("numpy",), 3),
     "kernels": Group("the other kernels, forward and backward", ("torch",), 4),
     "train": Group("a training step of a Transformer", ("torch", "torch.compile"), 5),
     "memory": Group("by how much training lets a process grow", ("torch",), 3),

@@ -14,13 +14,15 @@ Product = tuple[int, int, int, int, str]
 SECTIONS: dict[str, list[Product]] = {
     "n = 32 to 256": [(1, n, n, n, "") for n in (32, 48, 64, 96, 128, 192, 256)],
     "n = 512 to 2048": [(1, n, n, n, "") for n in (512, 768, 1024, 2048)],
+    "float64": [(1, n, n, n, "") for n in (32, 128, 512, 1024)],
     "attention": [
         (512, 32, 32, 32, ""),
         (512, 32, 32, 32, "B"),
+        (24, 32, 32, 32, "B"),
         (256, 24, 32, 24, "B"),
         (256, 24, 24, 32, ""),
+        (64, 100, 64, 100, ""),
         (128, 128, 32, 128, "B"),
-        (8, 512, 64, 512, "B"),
     ],
     "layers": [
         (1, 1536, 256, 1024, ""),
@@ -28,18 +30,17 @@ SECTIONS: dict[str, list[Product]] = {
         (1, 4096, 128, 10_000, "B"),
         (1, 512, 4096, 128, "A"),  # the gradient of a weight
     ],
-    "other shapes": [
-        (1, 100, 100, 100, ""),
-        (1, 257, 257, 257, ""),
-        (1, 1000, 1000, 1000, "A"),
+    "few rows, columns or depth": [
         (1, 1, 1024, 1024, ""),
+        (1, 4, 256, 1024, ""),
+        (1, 4, 256, 1024, "B"),
+        (1, 8, 512, 10_000, "B"),
         (1, 1024, 1024, 1, ""),
-        (1, 8, 1024, 1024, ""),
-        (1, 1024, 1024, 8, "B"),
-        (1, 20_000, 16, 16, ""),
+        (1, 4096, 256, 8, ""),
+        (1, 4096, 8, 256, ""),
         (1, 16, 20_000, 16, ""),
-        (1, 2000, 4, 2000, ""),
     ],
+    "odd sizes": [(1, 100, 100, 100, ""), (1, 257, 129, 1023, ""), (1, 1000, 1000, 1000, "A")],
 }
 
 
@@ -56,21 +57,22 @@ def product(name: str, library, a: np.ndarray, b: np.ndarray) -> Work:
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """Small squares, large ones, and products that models ask for; float32."""
+    """Squares, products that models ask for, and shapes that are hard to do well; float32, but for one section of float64."""
     for section, products in SECTIONS.items():
+        dtype = np.float64 if section == "float64" else np.float32
         for matrices, rows, depth, cols, transposed in products:
-            a = _drawn(matrices, rows, depth, "A" in transposed)
-            b = _drawn(matrices, depth, cols, "B" in transposed)
+            a = _drawn(matrices, rows, depth, "A" in transposed, dtype)
+            b = _drawn(matrices, depth, cols, "B" in transposed, dtype)
             sides = {name: product(name, library, a, b) for name, library in libraries.items()}
             label = f"{rows} x {depth}{_t('A', transposed)} by {depth} x {cols}{_t('B', transposed)}"
             work = 2e-9 * matrices * rows * depth * cols  # a multiplication and an addition for each triple of indices
             yield Contest(f"{matrices} of {label}" if matrices > 1 else label, sides, work, "GFLOP", section=section)
 
 
-def _drawn(matrices: int, rows: int, cols: int, transposed: bool) -> np.ndarray:
+def _drawn(matrices: int, rows: int, cols: int, transposed: bool, dtype: type) -> np.ndarray:
     """Random matrices (rows, cols), or a view of those that lie transposed in memory; a single one has two dimensions."""
     shape = (cols, rows) if transposed else (rows, cols)
-    drawn = np.random.default_rng(0).standard_normal((matrices, *shape)[matrices == 1 :], dtype=np.float32)
+    drawn = np.random.default_rng(0).standard_normal((matrices, *shape)[matrices == 1 :], dtype=dtype)
     return drawn.swapaxes(-1, -2) if transposed else drawn
 
 
