@@ -15,6 +15,25 @@ removes one obstacle, lead from there to nearly all of it.
 4. *Threads.* C is cut into one rectangle per thread, or a batch into runs of matrices. Threads share nothing, not even a
    packed panel, so none waits for another.
 
+`tools/bench/groups/lesson_steps.py` takes these steps one at a time, in functions of a few lines, and ``python -m tools.bench
+lesson`` measures them. GFLOP/s of float32 on one thread of an AMD EPYC (Zen 5, AVX-512), for matrices of n x n:
+
+    ======================================================  ========  ========
+    step                                                    n = 1024  n = 4096
+    ======================================================  ========  ========
+    three loops in Python (n = 64)                             0.009
+    the same, compiled                                          0.49
+    ``j`` innermost, so that the compiler uses vectors            49        12
+    1. a tile of C in registers                                  195       115
+    2. B packed                                                  215       180
+    3. blocks for the caches                                     215       185
+    this kernel                                                  195       185
+    NumPy's BLAS                                                 126       127
+    limit: multiply-adds that wait for nothing                   270       270
+    ======================================================  ========  ========
+
+On this CPU the second-level cache, of 1 MB, is so quick that blocks matter only for matrices far larger than it.
+
 Each element of C is one chain of fused multiply-adds in ascending ``k``. It starts from zero, or from an element of ``start``:
 a bias, a residual, or C itself to accumulate, which so cost no pass of their own. Neither blocks nor threads change the chain,
 so any number of threads gives the same bits.

@@ -61,6 +61,22 @@ def test_the_command_prints_a_table(memory, monkeypatch, capsys):
         assert said in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--preset", "huge"], "the presets are mini, tiny, small"),
+        (["--steps", "0"], "must be a number from 1: got '0'"),
+        (["--tokens", "5"], "a batch of 5 tokens holds no sentence of 32: make --tokens larger"),
+    ],
+)
+def test_bad_options_are_one_sentence(arguments, says, monkeypatch, capsys):
+    monkeypatch.setattr("tools.bench.machine.announce_threads", lambda threads: None)
+    with pytest.raises(SystemExit) as stopped:
+        command.main(arguments)
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 def test_the_peak_of_memory_is_said(monkeypatch, capsys):
     pytest.importorskip("resource")
     monkeypatch.setattr("tools.bench.machine.announce_threads", lambda threads: None)

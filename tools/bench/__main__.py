@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.options import count
+
 from . import machine, picture, report
 from .groups import GROUPS, contests, participants, remarks
 from .measure import LEAST_TURNS, OURS, Libraries, Result, measure
@@ -62,12 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--picture", type=_new_file, metavar="FILE", help="draw the ratios there, as SVG")
     parser.add_argument(
         "--turns",
-        type=_count,
+        type=count,
         default=7,
         help=f"how often each library has its turn (default 7; long work has fewer, at least {LEAST_TURNS})",
     )
     parser.add_argument(
-        "--threads", type=_count, default=machine.available_cores(), help="for each library; all cores by default"
+        "--threads", type=count, default=machine.available_cores(), help="for each library; all cores by default"
     )
     parser.add_argument(
         "--peers",
@@ -88,12 +90,6 @@ def _description() -> str:
         "time / minigrad's: the median over the turns, and the range. Above 1 minigrad is faster.\n\n"
         f"groups, with the minutes each takes on two cores next to all peers:\n{rows}"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 1: got {text!r}")
-    return int(text)
 
 
 def _group(text: str) -> str:

@@ -7,15 +7,24 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tools.options import count
+
 SIDES = ("minigrad", "torch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     from tools.bench.machine import announce_threads
 
     announce_threads(options.threads)  # before the libraries are imported
+    from models.transformer import PRESETS
+
+    if options.preset not in PRESETS:
+        parser.error(f"the presets are {', '.join(PRESETS)}: got {options.preset!r}")
+    if options.tokens < options.length:
+        parser.error(f"a batch of {options.tokens} tokens holds no sentence of {options.length}: make --tokens larger")
     if options.peak_of:
         print(_peak(options))
     elif options.memory:
@@ -102,11 +111,11 @@ def _peak(options) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.profile", description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="tiny", help="of models/transformer.py (default tiny)")
-    parser.add_argument("--length", type=int, default=32, help="of the sentences, in tokens (default 32)")
-    parser.add_argument("--tokens", type=int, default=4096, help="of a batch, on each side (default 4096)")
-    parser.add_argument("--steps", type=int, default=5, help="how many are measured (default 5)")
+    parser.add_argument("--length", type=count, default=32, help="of the sentences, in tokens (default 32)")
+    parser.add_argument("--tokens", type=count, default=4096, help="of a batch, on each side (default 4096)")
+    parser.add_argument("--steps", type=count, default=5, help="how many are measured (default 5)")
     parser.add_argument(
-        "--threads", type=int, default=1, help="one by default: shares then do not depend on who waits for whom"
+        "--threads", type=count, default=1, help="one by default: shares then do not depend on who waits for whom"
     )
     parser.add_argument("--memory", action="store_true", help="compare the peak of memory with PyTorch's instead")
     parser.add_argument("--peak-of", choices=SIDES, help=argparse.SUPPRESS)
