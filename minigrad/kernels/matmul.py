@@ -1,7 +1,7 @@
 """The matrix product, from three loops to the speed of the machine.
 
-``C[i, j] += A[i, k] * B[k, j]`` in three plain loops does about one hundredth of what a core can do. Four steps, each of which
-removes one obstacle, lead from there to nearly all of it.
+``C[i, j] += A[i, k] * B[k, j]`` in three plain loops does less than a hundredth of what a core can do. Four steps, each of
+which removes one obstacle, lead from there to most of it.
 
 1. *Registers.* Every multiply-add of the plain loops loads three numbers and stores one. Instead, a tile of C, 12 rows by two
    vectors with AVX-512, stays in registers while ``k`` runs: one step loads 12 numbers of A and two vectors of B, and does

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import matmul
+from minigrad.kernels import gemm, matmul
 from tools.bench.groups import lesson, lesson_steps
 from tools.bench.measure import Result
 
@@ -25,7 +25,7 @@ def test_every_step_is_the_product(step, shape, rng):
 
 @needs_vectors
 def test_blocks_meet_at_their_edges(rng):
-    shape = matmul.ROW_BLOCK + 13, matmul.DEPTH_BLOCK + 3, matmul.COLUMN_BLOCK + 37
+    shape = gemm.ROW_BLOCK + 13, gemm.DEPTH_BLOCK + 3, gemm.COLUMN_BLOCK + 37
     a, b = rng.standard_normal(shape[:2], np.float32), rng.standard_normal(shape[1:], np.float32)
     c = np.full((shape[0], shape[2]), np.nan, np.float32)
     lesson_steps.in_cache(a, b, c)

@@ -10,10 +10,10 @@ AVX-512. Memory is far slower, and so each step gets more arithmetic out of a nu
 import numpy as np
 from numba import njit
 
-from minigrad.kernels.matmul import COLUMN_BLOCK, DEPTH_BLOCK, ROW_BLOCK, _pack
+from minigrad.kernels.gemm import COLUMN_BLOCK, DEPTH_BLOCK, ROW_BLOCK, pack
 from minigrad.kernels.microkernel import address, sizes, tile
 
-_FLOAT32 = np.float32(0)  # tells `tile` and `_pack` what they work on; its value is not read
+_FLOAT32 = np.float32(0)  # tells `tile` and `pack` what they work on; its value is not read
 _compiled = njit(error_model="numpy")
 
 
@@ -66,7 +66,7 @@ def in_registers(a, b, c):
             strip = address(b) + j * item
             there = address(c) + i * c.strides[0] + j * item
             many = min(tile_rows, rows - i)
-            tile(_FLOAT32, here, a.strides[0], item, strip, b.strides[0], there, c.strides[0], depth, many, tile_cols, False)
+            tile(_FLOAT32, here, a.strides[0], item, strip, b.strides[0], 0, 0, there, c.strides[0], depth, many, tile_cols)
     # `tile` reads whole vectors, and in the last columns that would be beyond the end of B.
     along_rows(a, b[:, whole:], c[:, whole:])
 
@@ -84,13 +84,13 @@ def packed(a, b, c):
     panel = np.empty(depth * tile_cols, np.float32)
     for j in range(0, cols, tile_cols):
         some = min(tile_cols, cols - j)
-        _pack(_FLOAT32, address(b) + j * item, item, b.strides[0], some, depth, address(panel), tile_cols)
+        pack(_FLOAT32, address(b) + j * item, item, b.strides[0], some, depth, address(panel), tile_cols)
         for i in range(0, rows, tile_rows):
             here = address(a) + i * a.strides[0]
             there = address(c) + i * c.strides[0] + j * item
             many = min(tile_rows, rows - i)
             row_step = tile_cols * item
-            tile(_FLOAT32, here, a.strides[0], item, address(panel), row_step, there, c.strides[0], depth, many, some, False)
+            tile(_FLOAT32, here, a.strides[0], item, address(panel), row_step, 0, 0, there, c.strides[0], depth, many, some)
 
 
 @_compiled
@@ -109,7 +109,7 @@ def in_cache(a, b, c):
         for left in range(0, cols, COLUMN_BLOCK):
             width = min(COLUMN_BLOCK, cols - left)
             block = address(b) + k * b.strides[0] + left * item
-            _pack(_FLOAT32, block, item, b.strides[0], width, deep, address(panels), tile_cols)
+            pack(_FLOAT32, block, item, b.strides[0], width, deep, address(panels), tile_cols)
             for top in range(0, rows, ROW_BLOCK):
                 bottom = min(top + ROW_BLOCK, rows)
                 for j in range(0, width, tile_cols):
@@ -119,5 +119,6 @@ def in_cache(a, b, c):
                         here = address(a) + i * a.strides[0] + k * item
                         there = address(c) + i * c.strides[0] + (left + j) * item
                         many = min(tile_rows, bottom - i)
-                        row_step = tile_cols * item
-                        tile(_FLOAT32, here, a.strides[0], item, panel, row_step, there, c.strides[0], deep, many, some, k > 0)
+                        start = there if k else 0  # from zero, then from what C has so far
+                        a_row, c_row = a.strides[0], c.strides[0]
+                        tile(_FLOAT32, here, a_row, item, panel, tile_cols * item, start, c_row, there, c_row, deep, many, some)
