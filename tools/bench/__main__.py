@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(report.as_json(results, described), encoding="utf-8")
     if options.picture:
-        caption = "; ".join((described["CPU"], f"threads: {described['threads']}", described["versions"]))
+        caption = "\n".join((f"{described['CPU']}; threads: {described['threads']}", described["versions"]))
         options.picture.write_text(picture.draw(results, caption), encoding="utf-8")
     return status
 

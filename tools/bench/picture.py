@@ -19,7 +19,7 @@ def draw(results: Sequence[Result], caption: str) -> str:
 
     Args:
         results: those without a peer are left out.
-        caption: what the figures depend on, in one line.
+        caption: what the figures depend on, in a few lines.
 
     Returns:
         The text of an SVG file.
@@ -27,19 +27,17 @@ def draw(results: Sequence[Result], caption: str) -> str:
     compared = [result for result in results if result.peers]
     longest = max([1.5, *(result.ratio(peer) for result in compared for peer in result.peers)])
     scale = (_WIDTH - _LABELS - _MARGIN) / longest
-    parts, y, group = [], _TOP, ""
+    bars, texts, y, group = [], [], _TOP, ""
     for result in compared:
         if result.group != group:
             group = result.group
-            parts.append(f'<text class="group" x="16" y="{y + 20}">{escape(group)}</text>')
+            texts.append(f'<text class="group" x="16" y="{y + 20}">{escape(group)}</text>')
             y += _GROUP
-        parts.append(_text(_LABELS - 8, y + _BAR * (len(result.peers) + 1) / 2 - 3, result.name, "end"))
+        texts.append(_text(_LABELS - 8, y + _BAR * (len(result.peers) + 1) / 2 - 3, result.name, "end"))
         for peer in result.peers:
             ratio = result.ratio(peer)
-            parts.append(
-                f'<rect x="{_LABELS}" y="{y}" width="{ratio * scale:.1f}" height="{_BAR - 3}" fill="{_COLORS[peer]}"/>'
-            )
-            parts.append(_text(_LABELS + ratio * scale + 5, y + _BAR - 6, report.ratio(ratio), "start"))
+            bars.append(f'<rect x="{_LABELS}" y="{y}" width="{ratio * scale:.1f}" height="{_BAR - 3}" fill="{_COLORS[peer]}"/>')
+            texts.append(_text(_LABELS + ratio * scale + 5, y + _BAR - 6, report.ratio(ratio), "start"))
             y += _BAR
         y += 6
     legend = "".join(
@@ -47,18 +45,20 @@ def draw(results: Sequence[Result], caption: str) -> str:
         + _text(_LABELS + 110 * i + 18, 44, peer, "start")
         for i, peer in enumerate(sorted({peer for result in compared for peer in result.peers}))
     )
-    equal = _LABELS + scale
+    equal, below = _LABELS + scale, caption.splitlines()
+    height = y + 20 + 16 * len(below)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 36}" width="{_WIDTH}" height="{y + 36}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">\n'
         "<style>text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#444;"
         "paint-order:stroke;stroke:#fff;stroke-width:3px}"  # a figure stays readable on the line at 1
         ".group{font-weight:600;fill:#222}.title{font-size:15px;font-weight:600;fill:#222}</style>\n"
         '<rect width="100%" height="100%" fill="#fff"/>\n'
         f'<text class="title" x="16" y="24">What each peer takes / minigrad: longer is better for minigrad</text>\n{legend}\n'
-        + f'<line x1="{equal:.1f}" x2="{equal:.1f}" y1="{_TOP - 6}" y2="{y}" stroke="#222" stroke-dasharray="3 3"/>\n'
-        + "\n".join(parts)
+        + "\n".join(bars)
+        + f'\n<line x1="{equal:.1f}" x2="{equal:.1f}" y1="{_TOP - 6}" y2="{y}" stroke="#222" stroke-dasharray="3 3"/>\n'
+        + "\n".join(texts)
         + "\n"
-        + _text(16, y + 22, caption, "start")
+        + "\n".join(_text(16, y + 22 + 16 * i, text, "start") for i, text in enumerate(below))
         + "\n</svg>\n"
     )
 
