@@ -8,6 +8,7 @@ as good as one of ten. With ``create_graph`` the same rules run on Tensors, and 
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import weakref
 
@@ -35,11 +36,7 @@ def reachable(roots: list[Node], stop: set | frozenset = frozenset()) -> list[No
             if edge.__class__ is Node and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    return sorted(seen - stop if stop else seen, key=_seq, reverse=True)
-
-
-def _seq(node: Node) -> int:
-    return node.seq
+    return sorted(seen - stop if stop else seen, key=operator.attrgetter("seq"), reverse=True)
 
 
 def _needed(nodes: list[Node], targets: set) -> set:
@@ -267,17 +264,20 @@ def backward(tensors, gradients=None, retain_graph: bool | None = None, create_g
             )
     seeds = [gradients] if one else [None] * len(outputs) if gradients is None else list(gradients)
     roots = _roots(outputs, seeds, create_graph)
-    retain = create_graph if retain_graph is None else retain_graph
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
-        results = _run(roots, retain, create_graph)
-        for leaf in list(results):
-            g = results.pop(leaf)
-            if leaf._hooks:
-                g = _apply_hooks(leaf._hooks, g, leaf)
-            # Only where this name is all that holds the array is it nobody else's: not a value that a rule read and returned,
-            # not the gradient of another leaf, not what the user passed in.
-            ours = sys.getrefcount(g) < aliasing.UNSHARED
-            _accumulate(leaf, g, ours)
+    recording, state.recording = state.recording, create_graph
+    try:
+        with np.errstate(all="ignore"):
+            results = _run(roots, create_graph if retain_graph is None else retain_graph, create_graph)
+            for leaf in list(results):
+                g = results.pop(leaf)
+                if leaf._hooks:
+                    g = _apply_hooks(leaf._hooks, g, leaf)
+                # Only where this name is all that holds the array is it nobody else's: not a value that a rule read and
+                # returned, not the gradient of another leaf, not what the user passed in.
+                ours = sys.getrefcount(g) < aliasing.UNSHARED
+                _accumulate(leaf, g, ours)
+    finally:
+        state.recording = recording
 
 
 def _accumulate(leaf: Tensor, g, ours: bool) -> None:

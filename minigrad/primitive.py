@@ -32,6 +32,7 @@ large, state plain rules besides (``vjp``) that read no more than the backward: 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from operator import itemgetter
@@ -141,7 +142,7 @@ class Plan:
         self.pick: Any = itemgetter(*(available.index(name) for name in self.names)) if self.names else None
         self.single = len(self.names) == 1  # itemgetter then gives the value alone
         self.count = len(primitive.argnames)
-        #: (argument position, rule, where in ``saved`` its values are, or None for all of them in order)
+        #: (argument position, or several for a fused rule; rule; where its values are in ``saved``, None for all in order)
         self.rules = []
         for i, rule, names in readers:
             self.rules.append((i, rule, None if list(names) == self.names else [self.names.index(n) for n in names]))
@@ -300,13 +301,15 @@ class Fused(Primitive):
     def backward(self, *arguments: str):
         """Decorator for the one function that gives the gradients of ``arguments``, in their order.
 
-        It reads by name, as a rule does, and may also read ``needs``: for each of ``arguments``, whether a gradient is wanted.
+        It reads by name, as a rule does, and may read ``needs`` last: for each of ``arguments``, whether a gradient is wanted.
         """
 
         def register(function):
             self.differentiable = arguments
             self._backward = function
             self._backward_reads = self._reads(function, "kept", "needs")
+            if "needs" in self._backward_reads[:-1]:
+                raise UsageError(f"the backward of {self.name} takes needs last: got {', '.join(self._backward_reads)}")
             return function
 
         return register
@@ -322,11 +325,13 @@ class Fused(Primitive):
                     raise UsageError(f"a rule of {self.name} reads only what its backward reads: got {name!r}")
 
     def readers_for(self, positions):
-        for i in positions:
-            if self.argnames[i] not in self.differentiable:
-                raise GraphError(f"{self.name} has no gradient for its argument {self.argnames[i]!r}: pass it detached")
-        names = tuple(n for n in self._backward_reads if n != "needs")
-        return [(positions[0], self._backward, names)]
+        wanted = [self.argnames[i] for i in positions]
+        if refused := [a for a in wanted if a not in self.differentiable]:
+            raise GraphError(f"{self.name} has no gradient for its argument {refused[0]!r}: pass it detached")
+        rule, names = self._backward, self._backward_reads
+        if "needs" in names:
+            rule, names = functools.partial(rule, needs=tuple(a in wanted for a in self.differentiable)), names[:-1]
+        return [([(i, self.differentiable.index(a)) for i, a in zip(positions, wanted)], rule, names)]
 
     def __call__(self, *args):
         raw = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -339,15 +344,10 @@ class Fused(Primitive):
         return self.forward(*args)[0]
 
     def gradients(self, node: Node, g):
-        plan = node.plan
-        values = dict(zip(plan.names, node.saved))
-        wanted = {self.argnames[i] for i in plan.positions}
-        if "needs" in self._backward_reads:
-            values["needs"] = tuple(a in wanted for a in self.differentiable)
-        results = self._backward(g, *[values[n] for n in self._backward_reads])
-        for argument, gradient in zip(self.differentiable, results):
-            if argument in wanted:
-                yield self.argnames.index(argument), gradient
+        ((places, rule, _),) = node.plan.rules
+        results = rule(g, *node.saved)
+        for i, k in places:
+            yield i, results[k]
 
     def record(self, mask, edges, raw, out, kept):
         node = super().record(mask, edges, raw, out, kept)

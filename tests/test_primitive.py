@@ -326,6 +326,7 @@ SAMPLES = {
     "square": [lambda n: (n(2, 3),)],
     "stack": [lambda n: (n(2, 3), n(2, 3), 1)],
     "sub": [lambda n: (n(2, 3), n(3))],
+    "mean": [lambda n: (n(2, 3), (1,), False), lambda n: (n(2, 3, 2), (0, 2), True), lambda n: (n(2, 3), (0, 1), False)],
     "sum": [lambda n: (n(2, 3), (1,), False), lambda n: (n(2, 3, 2), (0, 2), True), lambda n: (n(2, 3), (), False)],
     "tan": [lambda n: (0.5 * n(2, 3),)],
     "tanh": [lambda n: (n(2, 3),)],

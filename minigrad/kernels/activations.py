@@ -93,6 +93,30 @@ def relu_backward(g, y, scale=1.0):
 
 
 @elementwise
+def leaky_relu(x, slope=0.01):
+    """Return x where x > 0, else slope x."""
+    return x if x > type(x)(0) else x * slope
+
+
+@elementwise
+def leaky_relu_backward(g, x, slope=0.01):
+    """Return g where x > 0, else g slope."""
+    return g if x > type(x)(0) else g * slope
+
+
+@elementwise
+def elu(x, alpha=1.0):
+    """Return x where x > 0, else alpha (e^x - 1)."""
+    return x if x > type(x)(0) else alpha * vectormath.expm1(x)
+
+
+@elementwise
+def elu_backward(g, x, alpha=1.0):
+    """Return g where x > 0, else g alpha e^x."""
+    return g if x > type(x)(0) else g * alpha * vectormath.exp_negative(x)
+
+
+@elementwise
 def sigmoid(x):
     """Return 1 / (1 + e^-x)."""
     return vectormath.sigmoid(x)

@@ -18,7 +18,7 @@ A row whose target is ``ignore_index`` has loss 0 and gradient 0, whatever its l
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.jit import chunk_count, core, driver, summing_core
+from minigrad.kernels.jit import chunk_count, constant, core, driver, summing_core
 from minigrad.kernels.softmax import TILE, log_sum_exp
 from minigrad.kernels.vectormath import exp_negative, row_max
 
@@ -41,15 +41,14 @@ def cross_entropy(logits, targets, weight=None, ignore_index=-100, label_smoothi
     """
     rows = len(logits)
     loss, lse = np.empty(rows, logits.dtype), np.zeros((rows, 2), logits.dtype)
-    args = logits, targets, _weights(weight, logits), ignore_index, logits.dtype.type(label_smoothing), loss, lse
+    weight = _weights(weight, logits)
+    args = logits, targets, weight, ignore_index, logits.dtype.type(label_smoothing), loss, lse
     chunks = chunk_count(logits.size, PER_CHUNK)
     if chunks == 1:
         _forward(*args, 0, rows)
     else:
         _forward_chunks(*args, chunks)
-    counted = targets != ignore_index
-    total = np.count_nonzero(counted) if weight is None else weight[targets[counted]].sum(dtype=np.float64)
-    return loss, lse, float(total)
+    return loss, lse, total_weight(targets, weight, ignore_index)
 
 
 def cross_entropy_backward(logits, lse, targets, row_scale, weight=None, ignore_index=-100, label_smoothing=0.0, out=None):
@@ -92,8 +91,25 @@ def cross_entropy_and_gradient_(logits, targets, row_scale, weight=None, label_s
     return loss
 
 
+def negative_log_likelihood(log_probs, targets, weight=None, ignore_index=-100):
+    """Return ``-weight[t] * log_probs[t]`` of each row for its target t, 0 where that is ignored; and the divisor of the mean.
+
+    Arguments as for ``cross_entropy``, but with logarithms of probabilities, ``(rows, classes)``, for logits.
+    """
+    loss, weight = np.empty(len(log_probs), log_probs.dtype), _weights(weight, log_probs)
+    _pick(log_probs, targets, weight, ignore_index, loss)
+    return loss, total_weight(targets, weight, ignore_index)
+
+
+def negative_log_likelihood_backward(row_scale, targets, weight, ignore_index, classes):
+    """Return the gradient by the log-probabilities, ``(rows, classes)``; ``row_scale`` is that of each row's loss."""
+    out = np.zeros((len(targets), classes), row_scale.dtype)
+    _place(row_scale, targets, _weights(weight, out), ignore_index, out)
+    return out
+
+
 def _weights(weight, logits):
-    return np.ones(logits.shape[1], logits.dtype) if weight is None else weight
+    return constant(logits.shape[1], 1, logits.dtype) if weight is None else weight
 
 
 @summing_core
@@ -207,6 +223,31 @@ def _loss_and_gradient_chunks(logits, targets, row_scale, weight, smoothing, los
     for c in prange(chunks):
         first, last = c * rows // chunks, (c + 1) * rows // chunks
         _loss_and_gradient(logits, targets, row_scale, weight, smoothing, loss, first, last)
+
+
+@summing_core
+def total_weight(targets, weight, ignore_index):
+    """Return the sum of ``weight[target]`` over the targets that count, in float64."""
+    total = np.float64(0)
+    for i in range(len(targets)):
+        if targets[i] != ignore_index:
+            total += weight[targets[i]]
+    return total
+
+
+@core
+def _pick(log_probs, targets, weight, ignore_index, loss):
+    for i in range(len(targets)):
+        t = targets[i]
+        loss[i] = 0 if t == ignore_index else -weight[t] * log_probs[i, t]
+
+
+@core
+def _place(row_scale, targets, weight, ignore_index, out):
+    for i in range(len(targets)):
+        t = targets[i]
+        if t != ignore_index:
+            out[i, t] = -weight[t] * row_scale[i]
 
 
 @core

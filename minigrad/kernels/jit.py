@@ -7,6 +7,7 @@ Numba's cache on disk notices when the file that defines a kernel changes, but n
 ``forget_stale_kernels`` does.
 """
 
+import functools
 from pathlib import Path
 
 import numba
@@ -66,3 +67,9 @@ forget_stale_kernels(Path(__file__).parent)
 def chunk_count(work: int, per_chunk: int) -> int:
     """Return into how many ranges to split ``work`` elements: one while that is below ``per_chunk``, else one a thread."""
     return 1 if work < per_chunk else min(get_num_threads(), work // per_chunk + 1)
+
+
+@functools.lru_cache(maxsize=64)
+def constant(n: int, value: float, dtype) -> np.ndarray:
+    """``n`` times one value, for kernels to read where an optional operand is left out. Made once: never write to it."""
+    return np.full(n, value, dtype)

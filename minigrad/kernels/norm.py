@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.bias import sum_rows
-from minigrad.kernels.jit import chunk_count, driver, summing_core
+from minigrad.kernels.jit import chunk_count, constant, driver, summing_core
 
 PER_CHUNK = 32_768  # elements below which a second thread does not pay
 BLOCK = 64  # rows whose parameter gradients are summed together; fixed, so the bits do not depend on the thread count
@@ -33,8 +33,8 @@ def layer_norm(x, weight, bias, eps: float):
         ``(out, mean, rstd)``: the rows, ``(rows,)`` in float64, and ``(rows,)`` in the dtype of ``x``.
     """
     rows, features = x.shape
-    weight = np.ones(features, x.dtype) if weight is None else weight
-    bias = np.zeros(features, x.dtype) if bias is None else bias
+    weight = constant(features, 1, x.dtype) if weight is None else weight
+    bias = constant(features, 0, x.dtype) if bias is None else bias
     out, mean, rstd = np.empty_like(x), np.empty(rows, np.float64), np.empty(rows, x.dtype)
     chunks = chunk_count(x.size, PER_CHUNK)
     if chunks == 1:
@@ -59,7 +59,7 @@ def layer_norm_backward(g, x, mean, rstd, weight):
         ``(gx, gweight, gbias)``.
     """
     rows, features = x.shape
-    weight = np.ones(features, x.dtype) if weight is None else weight
+    weight = constant(features, 1, x.dtype) if weight is None else weight
     gx = np.empty_like(x)
     blocks = -(-rows // BLOCK)
     gweight, gbias = np.zeros((blocks, features), x.dtype), np.zeros((blocks, features), x.dtype)
@@ -85,7 +85,7 @@ def rms_norm(x, weight, eps: float):
         ``(out, rrms)``: the rows, and ``(rows,)``.
     """
     rows, features = x.shape
-    weight = np.ones(features, x.dtype) if weight is None else weight
+    weight = constant(features, 1, x.dtype) if weight is None else weight
     out, rrms = np.empty_like(x), np.empty(rows, x.dtype)
     chunks = chunk_count(x.size, PER_CHUNK)
     if chunks == 1:
@@ -110,7 +110,7 @@ def rms_norm_backward(g, x, rrms, weight):
         ``(gx, gweight)``.
     """
     rows, features = x.shape
-    weight = np.ones(features, x.dtype) if weight is None else weight
+    weight = constant(features, 1, x.dtype) if weight is None else weight
     gx = np.empty_like(x)
     blocks = -(-rows // BLOCK)
     gweight = np.zeros((blocks, features), x.dtype)

@@ -48,14 +48,20 @@ def sigmoid(x):
 
 
 @register_jitable(**INLINED)
+def expm1(x):
+    """Return e^x - 1 within 3 ulp up to x = 88, beyond which it need not reach infinity where e^x does."""
+    q, a, b = _reduce(x)
+    scale = a * b
+    return scale * q + (scale - type(x)(1))
+
+
+@register_jitable(**INLINED)
 def tanh(x):
     """Return (e^x - e^-x) / (e^x + e^-x) within 3 ulp; the sign of a zero is kept."""
     # tanh |x| = (e^2|x| - 1) / (e^2|x| + 1), which is 1 to the last place of float64 from |x| = 22 on.
-    one, limit = type(x)(1), type(x)(44)
+    limit = type(x)(44)
     y = abs(x) + abs(x)
-    q, a, b = _reduce(limit if y > limit else y)
-    scale = a * b
-    e_minus_1 = scale * q + (scale - one)
+    e_minus_1 = expm1(limit if y > limit else y)
     return math.copysign(e_minus_1 / (e_minus_1 + type(x)(2)), x)
 
 

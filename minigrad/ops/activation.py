@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ShapeError, UsageError
-from ..primitive import fused, primitive
+from ..primitive import fused
 from ..tensor import Tensor, array_of, as_dtype, raw, tensor_of
 from .arithmetic import minimum, mul, select, to
 from .dims import axis_of, numpy_names
-from .elementwise import absolute, erf, exp, log, log1p, sigmoid, tanh
+from .elementwise import absolute, erf, exp, expm1, log, log1p, sigmoid, tanh
 from .joining import chunk
-from .layout import by_rows, floating, pays
+from .layout import floating, pays, ready, shaped
 from .reduction import amax
 from .reduction import sum as sum_
 
@@ -44,22 +44,34 @@ def relu(input) -> Tensor:
     return rectified(tensor_of(input))
 
 
-@primitive(r"\max(x, 0) + \alpha \min(x, 0)", name="leaky_relu")
+def _leaky_relu_reference(x, slope):
+    return select(raw(x) > 0, x, x * slope)
+
+
+@fused(r"\max(x, 0) + \alpha \min(x, 0)", reference=_leaky_relu_reference, name="leaky_relu")
 def leaky(x, slope):
     """x where it is positive, else a little of it; the gradient at 0 is that of the negative side, as in PyTorch."""
-    return np.where(x > 0, x, x * slope)
+    return kernels.activations.leaky_relu(x, slope=slope), None
 
 
-leaky.vjp(x=lambda g, x, slope: np.where(x > 0, g, g * slope))
+@leaky.backward("x")
+def _(g, x, slope):
+    return (kernels.activations.leaky_relu_backward(g, x, slope=slope),)
 
 
-@primitive(r"x > 0 \; ? \; x : \alpha (e^{x} - 1)", name="elu")
+def _elu_reference(x, alpha):
+    return select(raw(x) > 0, x, alpha * expm1(minimum(x, 0.0)))
+
+
+@fused(r"x > 0 \; ? \; x : \alpha (e^{x} - 1)", reference=_elu_reference, name="elu")
 def exponential_linear(x, alpha):
     """x where it is positive, else alpha (e^x - 1); the gradient at 0 is that of the negative side, as in PyTorch."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return kernels.activations.elu(x, alpha=alpha), None
 
 
-exponential_linear.vjp(x=lambda g, x, out, alpha: np.where(x > 0, g, g * (out + alpha)))
+@exponential_linear.backward("x")
+def _(g, x, alpha):
+    return (kernels.activations.elu_backward(g, x, alpha=alpha),)
 
 
 def _softplus_reference(x, beta, threshold):
@@ -156,6 +168,22 @@ def glu(input, dim: int = -1) -> Tensor:
 
 # -- one row at a time --------------------------------------------------------------------------------------------------
 
+_NARROW = 8  # columns beside each other from which the kernels that share vector lanes among them pay
+
+
+def _by_axis(name: str, axis: int, *arrays) -> np.ndarray:
+    """The softmax kernel ``name`` along one axis of arrays of one shape: a new array."""
+    shape, last = arrays[0].shape, arrays[0].ndim - 1
+    out, n = np.empty(shape, arrays[0].dtype), shape[axis]
+    if axis == last:
+        kernel, flat = getattr(kernels.softmax, name), (out.size // n, n)
+    elif (columns := math.prod(shape[axis + 1 :])) >= _NARROW:
+        kernel, flat = getattr(kernels.softmax_columns, name), (out.size // (n * columns), n, columns)
+    else:
+        return _by_axis(name, last, *(x.swapaxes(axis, last) for x in arrays)).swapaxes(axis, last)
+    kernel(*[shaped(ready(x), flat) for x in arrays], out=shaped(out, flat))
+    return out
+
 
 def _softmax_reference(x, axis):
     shifted = exp(x - amax(x, axis, True).detach())
@@ -167,14 +195,14 @@ def soft_maximum(x, axis):
     """Softmax along one axis; a row of nothing but -inf gives NaN."""
     if not x.size:
         return np.array(x), None
-    return by_rows(kernels.softmax.softmax, axis, x), None
+    return _by_axis("softmax", axis, x), None
 
 
 @soft_maximum.backward("x")
 def _(g, out, axis):
     if not g.size:
         return (g,)
-    return (by_rows(kernels.softmax.softmax_backward, axis, g, out),)
+    return (_by_axis("softmax_backward", axis, g, out),)
 
 
 soft_maximum.vjp(x=lambda g, out, axis: out * (g - np.sum(g * out, axis, keepdims=True)))
@@ -190,14 +218,14 @@ def log_soft_maximum(x, axis):
     """The logarithm of softmax along one axis, without its rounding errors."""
     if not x.size:
         return np.array(x), None
-    return by_rows(kernels.softmax.log_softmax, axis, x), None
+    return _by_axis("log_softmax", axis, x), None
 
 
 @log_soft_maximum.backward("x")
 def _(g, out, axis):
     if not g.size:
         return (g,)
-    return (by_rows(kernels.softmax.log_softmax_backward, axis, g, out),)
+    return (_by_axis("log_softmax_backward", axis, g, out),)
 
 
 log_soft_maximum.vjp(x=lambda g, out, axis: g - np.exp(out) * np.sum(g, axis, keepdims=True))

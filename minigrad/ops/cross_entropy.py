@@ -51,18 +51,50 @@ def _reference(logits, targets, weight, ignore_index, label_smoothing, reduction
 def against_classes(logits, targets, weight, ignore_index, label_smoothing, reduction):
     """The loss of each row of logits (rows, classes), or its sum or mean. Keeps two numbers a row, and the mean's divisor."""
     losses, lse, total = kernels.cross_entropy.cross_entropy(ready(logits), targets, weight, ignore_index, label_smoothing)
-    if reduction == "none":
-        return losses, (lse, 1.0)
-    divisor = total or 1.0 if reduction == "mean" else 1.0
-    return np.add.reduce(losses) / losses.dtype.type(divisor), (lse, divisor)
+    out, divisor = _summed_up(losses, total, reduction)
+    return out, (lse, divisor)
 
 
 @against_classes.backward("logits")
 def _(g, logits, targets, weight, ignore_index, label_smoothing, kept):
     lse, divisor = kept
-    scale = ready(np.broadcast_to(g / g.dtype.type(divisor), targets.shape))
+    scale = _row_scale(g, divisor, targets)
     backward = kernels.cross_entropy.cross_entropy_backward
     return (backward(ready(logits), lse, targets, scale, weight, ignore_index, label_smoothing),)
+
+
+def _row_scale(g, divisor: float, targets):
+    """The gradient of each row's loss: ``g``, of the losses or of their sum, over the divisor of the mean."""
+    scale = g / g.dtype.type(divisor)
+    return ready(scale) if scale.shape else np.full(targets.shape, scale, g.dtype)
+
+
+def _nll_reference(log_probs, targets, weight, ignore_index, reduction):
+    weights, safe = class_weights(targets, weight, ignore_index, log_probs.dtype)
+    chosen = getitem(log_probs, (np.arange(len(targets)), safe))
+    losses = select(targets != ignore_index, -weights * chosen, 0.0)  # not a product: an ignored -inf would become NaN
+    return reduced(losses, weights, reduction)
+
+
+@fused(r"-\sum_i w_{t_i} x_{i, t_i}", reference=_nll_reference, name="nll_loss")
+def against_log_probabilities(log_probs, targets, weight, ignore_index, reduction):
+    """Minus the log-probability (rows, classes) of each row's target, or the sum or mean of these. Keeps the mean's divisor."""
+    losses, total = kernels.cross_entropy.negative_log_likelihood(ready(log_probs), targets, weight, ignore_index)
+    return _summed_up(losses, total, reduction)
+
+
+@against_log_probabilities.backward("log_probs")
+def _(g, log_probs_shape, targets, weight, ignore_index, kept):
+    backward = kernels.cross_entropy.negative_log_likelihood_backward
+    return (backward(_row_scale(g, kept, targets), targets, weight, ignore_index, log_probs_shape[1]),)
+
+
+def _summed_up(losses, total: float, reduction: str):
+    """The losses, their sum or their mean; and what they were divided by."""
+    if reduction == "none":
+        return losses, 1.0
+    divisor = total or 1.0 if reduction == "mean" else 1.0
+    return np.add.reduce(losses) / losses.dtype.type(divisor), divisor
 
 
 def checked_reduction(reduction: str, name: str, allowed=REDUCTIONS) -> None:
@@ -198,7 +230,5 @@ def nll_loss(input, target, weight=None, *, ignore_index: int = -100, reduction:
     if given.shape != shape:
         raise ShapeError(f"nll_loss needs targets of shape {shape} for log-probabilities of shape {x.shape}: got {given.shape}")
     targets = checked_targets(given, rows.shape[1], ignore_index, "nll_loss").reshape(-1)
-    weights, safe = class_weights(targets, weight, ignore_index, x.dtype)
-    chosen = getitem(rows, (np.arange(len(targets)), safe))
-    losses = select(targets != ignore_index, -weights * chosen, 0.0)  # not a product: an ignored -inf would become NaN
-    return reshape(losses, shape) if reduction == "none" else reduced(losses, weights, reduction)
+    result = against_log_probabilities(rows, targets, weight, ignore_index, reduction)
+    return reshape(result, shape) if reduction == "none" and result.shape != shape else result

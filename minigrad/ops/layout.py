@@ -8,7 +8,7 @@ from ..errors import DTypeError
 from ..promotion import FLOAT32, FLOAT64
 from ..tensor import Tensor, tensor_of
 
-SMALL = 4096  # elements below which NumPy is as quick as a kernel, and spares small programs the loading of Numba
+SMALL = 1024  # elements below which NumPy is as quick as a kernel, and spares small programs the loading of Numba
 
 
 def pays(x) -> bool:
@@ -27,19 +27,6 @@ def ready(x) -> np.ndarray:
 def shaped(x: np.ndarray, shape: tuple) -> np.ndarray:
     """``x`` in a shape of as many elements: itself where it has it, for a view of it could not become a gradient uncopied."""
     return x if x.shape == shape else x.reshape(shape)
-
-
-def by_rows(kernel, axis: int, *arrays) -> np.ndarray:
-    """``kernel(*rows, out=rows)`` on contiguous rows along ``axis`` of arrays of one shape: a new array of that shape.
-
-    Along the last axis, nothing is copied.
-    """
-    last = arrays[0].ndim - 1
-    if axis != last:
-        return by_rows(kernel, last, *(x.swapaxes(axis, last) for x in arrays)).swapaxes(axis, last)
-    out = np.empty(arrays[0].shape, arrays[0].dtype)
-    kernel(*(ready(x).reshape(-1, x.shape[last]) for x in arrays), out=out.reshape(-1, out.shape[last]))
-    return out
 
 
 def floating(input, name: str) -> Tensor:

@@ -6,14 +6,16 @@ import math
 
 import numpy as np
 
+from .. import kernels
 from ..errors import DimensionError, DTypeError
 from ..primitive import primitive
 from ..promotion import INT64
 from ..tensor import Tensor, array_of, as_dtype, tensor_of, wrap
-from .arithmetic import maximum, minimum, quiet, quotient, to
+from .arithmetic import maximum, minimum, quiet, to
 from .dims import axes_of, axis_of, numpy_names
 from .elementwise import sqrt
 from .indexing import take_along_dim
+from .layout import SMALL, pays, shaped
 from .ordering import Ranked
 from .shaping import flatten, reshape
 
@@ -30,26 +32,55 @@ def require_floating(x: Tensor, name: str) -> None:
 
 @primitive(r"\sum_i x_i", name="sum")
 def total(x, axes, keepdim):
-    """The sum over some dimensions; NumPy adds float32 pairwise, so the error grows with log n."""
+    """The sum over some dimensions; added in blocks or in float64, so the error grows with log n at most."""
+    if pays(x) and axes and x.flags.carray:
+        return _sum_by_kernel(x, axes, keepdim)
     with quiet(all="ignore"):
-        if x.ndim > 1 and x.dtype.kind == "f" and axes and x.ndim - 1 not in axes and x.flags.c_contiguous:
-            return _sum_leading(x, axes, keepdim)
         return np.add.reduce(x, axis=axes, keepdims=keepdim)
 
 
-def _sum_leading(x, axes, keepdim):
-    """Sums that leave the last dimension: NumPy adds such rows one after another, so float32 adds up in blocks instead."""
-    if axes != tuple(range(len(axes))) or x.size < 4096 or x.shape[0] < 256:
-        return np.add.reduce(x, axis=axes, keepdims=keepdim)
-    kept = x.shape[len(axes) :]
-    rows = x.reshape(-1, math.prod(kept)) if x.size else x.reshape(0, math.prod(kept))
-    blocks = len(rows) // 128
-    partial = np.add.reduce(rows[: blocks * 128].reshape(blocks, 128, -1), axis=1)
-    result = np.add.reduce(partial, axis=0) + np.add.reduce(rows[blocks * 128 :], axis=0)
-    return result.reshape((1,) * len(axes) + kept if keepdim else kept)
+def _sum_by_kernel(x, axes, keepdim):
+    """The sum of a large array: by a kernel where the dimensions that disappear are the first ones or the last ones."""
+    rest = tuple(a for a in range(x.ndim) if a not in axes)
+    first, last = not rest or rest[0] == len(axes), rest == tuple(range(len(rest)))
+    if not (first or last):
+        with quiet(all="ignore"):
+            return np.add.reduce(x, axis=axes, keepdims=keepdim)
+    if first:
+        sums = kernels.bias.sum_rows(x.reshape(-1, math.prod(x.shape[a] for a in rest)))
+    else:
+        sums = kernels.sums.sum_along_rows(x.reshape(-1, math.prod(x.shape[a] for a in axes)))
+    shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape)) if keepdim else tuple(x.shape[a] for a in rest)
+    return shaped(sums, shape) if shape else sums[0]
 
 
-total.vjp(x=lambda g, x_shape, axes, keepdim: np.broadcast_to(spread(g, axes, keepdim), x_shape))
+def _over(shape, g, axes):
+    """A reduced gradient over the whole of ``shape`` again: a view of ``g``, or the array itself where that is made sooner."""
+    if not isinstance(g, Tensor):
+        g = g.reshape([1 if a in axes else n for a, n in enumerate(shape)])
+        if math.prod(shape) < SMALL:
+            out = np.empty(shape, g.dtype)
+            out[...] = g
+            return out
+        return np.broadcast_to(g, shape)
+    return np.broadcast_to(g if g.ndim == len(shape) else spread(g, axes, False), shape)
+
+
+total.vjp(x=lambda g, x_shape, axes: _over(x_shape, g, axes))
+
+
+@primitive(r"\frac{1}{n} \sum_i x_i", name="mean")
+def average(x, axes, keepdim):
+    """The mean over some dimensions; NaN where there is nothing to average."""
+    with quiet(all="ignore"):
+        return total.forward(x, axes, keepdim) / x.dtype.type(_count(x.shape, axes))
+
+
+def _count(shape, axes) -> int:
+    return math.prod([shape[a] for a in axes])
+
+
+average.vjp(x=lambda g, x_shape, axes: _over(x_shape, g / (_count(x_shape, axes) or 1), axes))
 
 
 @numpy_names
@@ -78,9 +109,7 @@ def mean(input, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     if dtype is not None:
         x = to(x, dtype)
     require_floating(x, "mean")
-    axes = axes_of(dim, x.ndim)
-    count = math.prod(x.shape[a] for a in axes)
-    return quotient(total(x, axes, bool(keepdim)), count)
+    return average(x, axes_of(dim, x.ndim), bool(keepdim))
 
 
 def _variance_rule(g, x, axes, correction, keepdim):

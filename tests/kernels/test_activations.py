@@ -28,6 +28,8 @@ FORMULAS = {
     "gelu": lambda x: 0.5 * x * (1 + erf(x / np.sqrt(2))),
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "softplus": lambda x: np.log1p(np.exp(x)),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
 }
 
 
@@ -89,7 +91,7 @@ def test_nan_gives_nan_and_large_numbers_do_not(name, dtype):
     assert np.isnan(y).tolist() == [True, True, False, False, False]
     assert np.isfinite(gradient(name, np.ones_like(x), x)[2:]).all()
     assert np.isnan(gradient(name, np.full_like(x, np.nan), x)[2])
-    if name != "relu":  # whose slope does not depend on how large its input is
+    if name not in ("relu", "leaky_relu"):  # whose slope does not depend on how large its input is
         assert np.isnan(gradient(name, np.ones_like(x), x)[:2]).all()
 
 

@@ -17,16 +17,20 @@ SAMPLES = {
     "softmax": [
         lambda normal: (normal(3, 5), 1),
         lambda normal: (normal(3, 4, 2), 1),
+        lambda normal: (normal(2, 4, 3, 3), 1),
         lambda normal: (normal(4), 0),
     ],
     "log_softmax": [
         lambda normal: (normal(3, 5), 1),
         lambda normal: (normal(3, 4, 2), 0),
+        lambda normal: (normal(3, 4, 9), 1),
     ],
     "relu": [
         lambda normal: (normal(4, 5),),
         lambda normal: (normal(65, 64),),
     ],
+    "leaky_relu": [lambda normal: (normal(4, 5), 0.1)],
+    "elu": [lambda normal: (3 * normal(4, 5), 1.5)],
     "softplus": [
         lambda normal: (3 * normal(4, 5), 1.0, 20.0),
         lambda normal: (3 * normal(4, 5), 2.0, 1.0),
@@ -75,6 +79,16 @@ SAMPLES = {
         lambda normal: (normal(5, 6), TARGETS, None, -100, 0.1, "sum"),
         lambda normal: (normal(5, 6), TARGETS, np.abs(normal(6)), -100, 1.0, "none"),
         lambda normal: (normal(2, 6), np.array([-100, -100]), None, -100, 0.1, "mean"),
+    ],
+    "nll_loss": [
+        lambda normal: (normal(5, 6), TARGETS, None, -100, "mean"),
+        lambda normal: (normal(5, 6), np.maximum(TARGETS, 0), np.abs(normal(6)), 0, "mean"),
+        lambda normal: (normal(5, 6), TARGETS, np.abs(normal(6)), -100, "none"),
+        lambda normal: (normal(2, 6), np.array([-100, -100]), None, -100, "sum"),
+    ],
+    "mse_loss": [
+        lambda normal: (normal(5, 6), normal(5, 6), "mean"),
+        lambda normal: (normal(40, 30), normal(40, 30), "sum"),
     ],
     "linear_cross_entropy": [
         lambda normal: (normal(5, 3), normal(6, 3), None, TARGETS, None, -100, 0.0, "mean", (True, True, False)),
