@@ -62,7 +62,9 @@ def fit(gradient, like, node: Node, position: int):
         if isinstance(gradient, Tensor):
             gradient = gradient.sum(axes).reshape(shape)
         else:
-            gradient = np.add.reduce(gradient, axis=axes).reshape(shape)
+            from .ops.reduction import total
+
+            gradient = total.forward(gradient, axes, False).reshape(shape)
     if gradient.dtype != dtype:
         gradient = gradient.to(dtype) if isinstance(gradient, Tensor) else gradient.astype(dtype)
     return gradient
@@ -272,8 +274,7 @@ def backward(tensors, gradients=None, retain_graph: bool | None = None, create_g
                 g = results.pop(leaf)
                 if leaf._hooks:
                     g = _apply_hooks(leaf._hooks, g, leaf)
-                # Only where this name is all that holds the array is it nobody else's: not a value that a rule read and
-                # returned, not the gradient of another leaf, not what the user passed in.
+                # Ours only where this name alone holds it: not a value that a rule read, another leaf's, or what was passed in.
                 ours = sys.getrefcount(g) < aliasing.UNSHARED
                 _accumulate(leaf, g, ours)
     finally:

@@ -269,9 +269,7 @@ class Tensor(Methods):
             GraphError: if nothing was recorded, a first backward has used the graph up, or a value it needs was changed.
             ShapeError: if ``gradient`` is left out for a tensor of several elements, or has another shape.
         """
-        from .autograd import backward
-
-        backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+        autograd.backward(self, gradient, retain_graph, create_graph)
 
     def detach(self) -> Tensor:
         """The same values (shared memory) without their history: gradients stop here."""
@@ -279,9 +277,7 @@ class Tensor(Methods):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in its ``grad`` when backward passes by."""
-        from .autograd import retain_grad
-
-        retain_grad(self)
+        autograd.retain_grad(self)
 
     def register_hook(self, hook):
         """Call ``hook(gradient)`` whenever a gradient of this tensor is computed; what it returns, if anything, replaces it.
@@ -289,9 +285,7 @@ class Tensor(Methods):
         Returns:
             a handle with ``remove()``.
         """
-        from .autograd import register_hook
-
-        return register_hook(self, hook)
+        return autograd.register_hook(self, hook)
 
     # -- presentation and interoperability ------------------------------------------------------------------------------
 
@@ -393,5 +387,7 @@ def array_of(value) -> Any:
         return value
     raise DTypeError(f"this operation works on a tensor: got a {type(value).__name__}; make one with minigrad.tensor(...)")
 
+
+from . import autograd  # noqa: E402 - it needs Tensor, which needs it in turn, but not before backward()
 
 __all__ = ["Tensor", "array_of", "as_array", "as_dtype", "raw", "scalar_dtype", "tensor", "tensor_of", "wrap"]

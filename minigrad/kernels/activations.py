@@ -199,6 +199,18 @@ def softplus_backward(g, x, beta=1.0, threshold=20.0):
     return g if x * beta > threshold else g * vectormath.sigmoid(x * beta)
 
 
+@elementwise
+def logits_loss(y, x):
+    """Return (1 - y) x - log sigmoid(x) = (1 - y) x + log(1 + e^-x), the binary cross-entropy of a logit x and an answer y."""
+    return (type(x)(1) - y) * x + vectormath.softplus(-x)
+
+
+@elementwise
+def logits_loss_slope(y, x):
+    """Return sigmoid(x) - y, the derivative of ``logits_loss`` by x."""
+    return vectormath.sigmoid(x) - y
+
+
 _GELU_SCALE = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
 

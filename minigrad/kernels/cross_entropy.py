@@ -236,6 +236,15 @@ def total_weight(targets, weight, ignore_index):
 
 
 @core
+def all_below(targets, classes):
+    """Return whether every target is in ``0 .. classes - 1``."""
+    outside = 0
+    for i in range(len(targets)):
+        outside += targets[i] < 0 or targets[i] >= classes
+    return outside == 0
+
+
+@core
 def _pick(log_probs, targets, weight, ignore_index, loss):
     for i in range(len(targets)):
         t = targets[i]

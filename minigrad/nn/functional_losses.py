@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 
+from .. import kernels
 from ..errors import ShapeError, UsageError
 from ..ops.activation import log_sigmoid
 from ..ops.arithmetic import quiet, select, square
@@ -155,6 +156,21 @@ def binary_cross_entropy(input, target, weight=None, *, reduction: str = "mean")
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 
+def _logits_reference(x, y):
+    return (1 - y) * x - log_sigmoid.reference(x)
+
+
+@fused(r"(1 - y) x - \ln \sigma(x)", reference=_logits_reference, name="binary_cross_entropy_with_logits")
+def against_logits(x, y):
+    """The cross-entropy of logits x and answers y of one shape, element by element."""
+    return kernels.activations.logits_loss(y, x), None
+
+
+@against_logits.backward("x", "y")
+def _(g, x, y, needs):
+    return g * kernels.activations.logits_loss_slope(y, x), -g * x if needs[1] else None
+
+
 def binary_cross_entropy_with_logits(input, target, weight=None, *, reduction: str = "mean", pos_weight=None) -> Tensor:
     """``-w (p y log sigmoid(x) + (1 - y) log(1 - sigmoid(x)))`` of logits x against targets y, without overflow.
 
@@ -171,9 +187,11 @@ def binary_cross_entropy_with_logits(input, target, weight=None, *, reduction: s
     checked_reduction(reduction, name)
     x, y = floating(input, name), floating(target, name)
     _same_shape(name, x, y)
-    # log(1 - sigmoid(x)) = log sigmoid(x) - x, so one logarithm serves both terms
-    positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * y
-    losses = (1 - y) * x - positive * log_sigmoid(x)
+    if pos_weight is None and x.dtype == y.dtype:
+        losses = against_logits(x, y)
+    else:  # log(1 - sigmoid(x)) = log sigmoid(x) - x, so one logarithm serves both terms
+        positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * y
+        losses = (1 - y) * x - positive * log_sigmoid(x)
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 

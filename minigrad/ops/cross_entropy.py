@@ -12,7 +12,6 @@ from .activation import log_soft_maximum, log_softmax
 from .arithmetic import select
 from .indexing import getitem
 from .layout import floating, one_dtype, ready
-from .reduction import mean
 from .reduction import sum as sum_
 from .shaping import permute, reshape
 
@@ -66,7 +65,11 @@ def _(g, logits, targets, weight, ignore_index, label_smoothing, kept):
 def _row_scale(g, divisor: float, targets):
     """The gradient of each row's loss: ``g``, of the losses or of their sum, over the divisor of the mean."""
     scale = g / g.dtype.type(divisor)
-    return ready(scale) if scale.shape else np.full(targets.shape, scale, g.dtype)
+    if scale.shape:
+        return ready(scale)
+    everywhere = np.empty(targets.shape, g.dtype)
+    everywhere.fill(scale)
+    return everywhere
 
 
 def _nll_reference(log_probs, targets, weight, ignore_index, reduction):
@@ -119,7 +122,7 @@ def checked_targets(targets, classes: int, ignore_index: int, name: str) -> np.n
     if targets.dtype.kind not in "iu":
         raise DTypeError(f"{name} needs integer targets here: got dtype {targets.dtype}; use .long() if these are classes")
     targets = ready(targets.astype(np.int64, copy=False))
-    if targets.size and targets.view(np.uint64).max() >= classes:  # one pass: read so, negative numbers are the largest
+    if not kernels.cross_entropy.all_below(targets.reshape(-1), classes):
         bad = (targets != ignore_index) & ((targets < 0) | (targets >= classes))
         if bad.any():
             raise DimensionError(
@@ -206,11 +209,10 @@ def _against_distribution(x: Tensor, target, weight, reduction: str, label_smoot
     one_dtype("cross_entropy", x, target=q)
     if label_smoothing:
         q = q * (1 - label_smoothing) + label_smoothing / rows.shape[1]
-    surprise = -log_softmax(rows, 1)
-    losses = sum_(q * (surprise if weight is None else surprise * weight), 1)
+    agreement = q * (log_softmax(rows, 1) if weight is None else log_softmax(rows, 1) * weight)
     if reduction == "none":
-        return reshape(losses, shape)
-    return sum_(losses) if reduction == "sum" else mean(losses)
+        return reshape(-sum_(agreement, 1), shape)
+    return sum_(agreement) / (-rows.shape[0] if reduction == "mean" else -1)
 
 
 def nll_loss(input, target, weight=None, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:

@@ -86,6 +86,7 @@ SAMPLES = {
         lambda normal: (normal(5, 6), TARGETS, np.abs(normal(6)), -100, "none"),
         lambda normal: (normal(2, 6), np.array([-100, -100]), None, -100, "sum"),
     ],
+    "binary_cross_entropy_with_logits": [lambda normal: (3 * normal(5, 6), np.abs(np.tanh(normal(5, 6))))],
     "mse_loss": [
         lambda normal: (normal(5, 6), normal(5, 6), "mean"),
         lambda normal: (normal(40, 30), normal(40, 30), "sum"),
