@@ -30,7 +30,7 @@ _SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements for
 
 # What the compiled functions need to know of a product. Steps are in bytes, from one index to the next; a batch has two
 # dimensions, outer and inner.
-_JOB = np.dtype(
+JOB = np.dtype(
     [
         (name, np.int64)
         for name in (  # noqa: SIM905  # a list of 29 literals reads worse
@@ -39,7 +39,7 @@ _JOB = np.dtype(
         ).split()
     ]
 )
-_job_type = numba.from_dtype(_JOB)
+_job_type = numba.from_dtype(JOB)
 _OPTIONS = {"cache": True, "error_model": "numpy"}  # and never nogil: the GIL keeps other Python threads out of the pool
 
 
@@ -103,28 +103,33 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
 
 @core
 def _part(like, part, parts, job):
-    """The share of one thread: some of the rectangles of some of the matrices."""
+    """The share of one thread: some of the rectangles of some of the matrices. Of 0 parts, one whole matrix, without ado."""
     item, tile_rows, tile_cols, _ = sizes(like)
     row_tiles = -(-job.rows // tile_rows)
     col_tiles = -(-job.cols // tile_cols)
     rectangles = job.row_parts * job.col_parts
-    total = job.outer * job.inner * rectangles
     b_panels = job.scratch + part * job.scratch_step
     a_panels = b_panels + (COLUMN_BLOCK * DEPTH_BLOCK + _SLACK) * item
-    for number in range(total * part // parts, total * (part + 1) // parts):
-        matrix, rectangle = divmod(number, rectangles)
-        outer, inner = divmod(matrix, job.inner)
-        row_part, col_part = divmod(rectangle, job.col_parts)
-        top = row_tiles * row_part // job.row_parts * tile_rows
-        left = col_tiles * col_part // job.col_parts * tile_cols
-        bottom = min(job.rows, row_tiles * (row_part + 1) // job.row_parts * tile_rows)
-        right = min(job.cols, col_tiles * (col_part + 1) // job.col_parts * tile_cols)
-        a = job.a + outer * job.a_outer + inner * job.a_inner + top * job.a_row
-        b = job.b + outer * job.b_outer + inner * job.b_inner + left * job.b_col
-        c = job.c + outer * job.c_outer + inner * job.c_inner + top * job.c_row + left * item
-        start = 0
-        if job.start:
-            start = job.start + outer * job.start_outer + inner * job.start_inner + top * job.start_row + left * item
+    first, last = 0, 1
+    if parts:
+        total = job.outer * job.inner * rectangles
+        first, last = total * part // parts, total * (part + 1) // parts
+    for number in range(first, last):
+        a, b, start, c = job.a, job.b, job.start, job.c
+        top, left, bottom, right = 0, 0, job.rows, job.cols
+        if parts:
+            matrix, rectangle = divmod(number, rectangles)
+            outer, inner = divmod(matrix, job.inner)
+            row_part, col_part = divmod(rectangle, job.col_parts)
+            top = row_tiles * row_part // job.row_parts * tile_rows
+            left = col_tiles * col_part // job.col_parts * tile_cols
+            bottom = min(job.rows, row_tiles * (row_part + 1) // job.row_parts * tile_rows)
+            right = min(job.cols, col_tiles * (col_part + 1) // job.col_parts * tile_cols)
+            a += outer * job.a_outer + inner * job.a_inner + top * job.a_row
+            b += outer * job.b_outer + inner * job.b_inner + left * job.b_col
+            c += outer * job.c_outer + inner * job.c_inner + top * job.c_row + left * item
+            if start:
+                start += outer * job.start_outer + inner * job.start_inner + top * job.start_row + left * item
         _rectangle(like, job, a, b, start, c, bottom - top, right - left, b_panels, a_panels)
 
 
@@ -146,7 +151,7 @@ def _start(function, place, a, b, start, started, c, threads):
     Dimensions of size 1 broadcast. ``start`` is read only where ``started`` says so.
     """
     item, tile_rows, tile_cols, lanes = sizes(a.dtype.type(0))
-    job = carray(pointer(place), 1, _JOB)[0]
+    job = carray(pointer(place), 1, JOB)[0]
     job.a, job.b, job.c = address(a), address(b), address(c)
     job.a_outer, job.a_inner, job.a_row, job.a_col = a.strides
     job.b_outer, job.b_inner, job.b_row, job.b_col = b.strides
@@ -217,13 +222,11 @@ class _Kernel:
         self._function = self._part.address
         self._launch = compiled_launch()
         self._scratch = _lines(numba.config.NUMBA_NUM_THREADS, _SCRATCH, dtype)  # type: ignore[attr-defined]
-        self._job = np.zeros(1, _JOB)
+        self._job = np.zeros(1, JOB)
         self._job["scratch"], self._job["scratch_step"] = self._scratch.ctypes.data, self._scratch.strides[0]
         self._place = self._job.ctypes.data
         self._lock = threading.Lock()  # one job and one set of panels
-        jobs = np.zeros(len(self._scratch), _JOB)  # of products on one thread each
-        for name in ("outer", "inner", "row_parts", "col_parts", "pack_b"):
-            jobs[name] = 1
+        jobs = np.zeros(len(self._scratch), JOB)  # of products on one thread each
         jobs["scratch"] = self._scratch.ctypes.data + np.arange(len(jobs)) * self._scratch.strides[0]
         self.lent = self._lock, self._function, jobs
 
@@ -240,20 +243,23 @@ class _Kernel:
 
 
 @core
-def product(function, job, a, b, c, rows, depth, cols, accumulate):
+def product(like, function, job, a, b, c, rows, depth, cols, accumulate):
     """For kernels that work block by block: ``c (+)= a @ b``, on the thread that calls it.
 
     ``a``, ``b`` and ``c`` are tuples (address, step to the next row, step to the next column) in bytes, with neighbours along
     the rows of ``c``, and along the rows or the columns of ``b``. ``function`` and ``job`` are what :func:`lend` returned, the
-    latter for one thread.
+    latter for one thread; ``like`` is a number of the dtype.
     """
-    fields = carray(pointer(job), 1, _JOB)[0]
+    fields = carray(pointer(job), 1, JOB)[0]
     fields.a, fields.a_row, fields.a_col = a
     fields.b, fields.b_row, fields.b_col = b
     fields.c, fields.c_row, _ = c
     fields.rows, fields.depth, fields.cols = rows, depth, cols
     fields.start, fields.start_row = fields.c if accumulate else 0, fields.c_row
-    call(function, 0, 1, job)
+    item, tile_rows, _, lanes = sizes(like)
+    # A block is in the second-level cache, so a copy takes longer to repay than in ``_start``.
+    fields.pack_b = fields.b_col != item or cols % lanes != 0 or rows > 16 * tile_rows
+    call(function, 0, 0, job)
 
 
 def lend(dtype):

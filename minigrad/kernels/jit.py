@@ -47,7 +47,20 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
 
 #: The files of this folder from which others take what they compile.
-SHARED = ("bias", "dropout", "gemm", "jit", "matmul", "microkernel", "softmax", "threads", "vectormath")
+SHARED = (
+    "attention_task",
+    "bias",
+    "dropout",
+    "few_rows",
+    "gemm",
+    "jit",
+    "matmul",
+    "microkernel",
+    "scores",
+    "softmax",
+    "threads",
+    "vectormath",
+)
 
 
 def forget_stale_kernels(folder: Path) -> None:

@@ -49,7 +49,7 @@ def tile_shape(itemsize: int) -> tuple[int, int, int]:
     return (6 if vector_bytes() == 32 else 12), 2 * lanes, lanes
 
 
-class _Emitter:
+class Emitter:
     """Writes instructions on vectors of one dtype at the builder's position. Addresses are integers, in bytes."""
 
     def __init__(self, builder, dtype):
@@ -125,7 +125,7 @@ def _tile_function(module, dtype, rows, vectors):
     blocks = [function.append_basic_block(label) for label in ("entry", "begin", "loop", "done", "whole", "edge")]
     entry, begin, loop, done, whole, edge = blocks
     builder = ir.IRBuilder(entry)
-    e = _Emitter(builder, dtype)
+    e = Emitter(builder, dtype)
     places = [(i, j) for i in range(rows) for j in range(vectors)]
     last = vectors - 1
 
@@ -222,7 +222,7 @@ def copy_lanes(typingctx, like, source, count, target):
 
     def codegen(context, builder, signature, arguments):
         _, source, count, target = arguments
-        e = _Emitter(builder, like)
+        e = Emitter(builder, like)
         e.store(e.load_masked(source, e.mask(count)), target)
         return context.get_dummy_value()
 
@@ -239,7 +239,7 @@ def transpose_lanes(typingctx, like, source, source_row, rows, cols, target, tar
 
     def codegen(context, builder, signature, arguments):
         _, source, source_row, rows, cols, target, target_row = arguments
-        e = _Emitter(builder, like)
+        e = Emitter(builder, like)
         n = e.lanes
         vectors = []
         for i in range(n):

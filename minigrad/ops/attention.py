@@ -1,7 +1,8 @@
 """Scaled dot-product attention as one operation, and the masked softmax inside it as another.
 
-Short sequences keep all their weights for backward. Long ones go block by block, in memory that grows linearly with their
-length, and make the weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides.
+One kernel goes from the scores to the result block by block, in memory that grows linearly with the length, and makes the
+weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides. A small attention, or one where that kernel
+cannot be compiled, is composed of products and a softmax, and keeps its weights for backward.
 
 Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
 """
@@ -85,8 +86,16 @@ def in_blocks(query, key, value) -> bool:
     return kernels.attention.pays(query.shape, key.shape, value.shape)
 
 
+def _lead(query, key) -> tuple[int, ...]:
+    """The leading dimensions of the weights."""
+    one, other = query.shape[:-2], key.shape[:-2]
+    return one if one == other else np.broadcast_shapes(one, other)
+
+
 def _in_four(x, lead):
     """``x``, whose leading dimensions broadcast to ``lead``, as (batch, heads, time, features)."""
+    if x.ndim == 4 and x.shape[:2] == lead:
+        return x
     x = x if x.shape[:-2] == lead else np.broadcast_to(x, (*lead, *x.shape[-2:]))
     return x.reshape(math.prod(lead[:-1]), math.prod(lead[-1:]), *x.shape[-2:])
 
@@ -101,7 +110,7 @@ def _mask_in_four(mask, lead, query, key):
 def attention(query, key, value, mask, causal, scale, p, seed):
     """Every query's mean of the values, weighted by the softmax of its products with the keys."""
     if in_blocks(query, key, value):
-        lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        lead = _lead(query, key)
         out = np.empty((*lead, query.shape[-2], value.shape[-1]), query.dtype)
         operands = [_in_four(x, lead) for x in (query, key, value)]
         options = _mask_in_four(mask, lead, query, key), causal, scale, p, seed
@@ -182,8 +191,9 @@ def _checked(query, key, value):
             f"got {shapes[0]}, {shapes[1]} and {shapes[2]}"
         )
     try:
-        np.broadcast_shapes(*(shape[:-2] for shape in shapes))
-        lead = np.broadcast_shapes(*(shape[:-2] for shape in shapes[:2]))
+        lead = _lead(q, key)
+        if value.shape[:-2] != lead:
+            np.broadcast_shapes(lead, value.shape[:-2])
     except ValueError:
         got = ", ".join(str(shape[:-2]) for shape in shapes)
         raise ShapeError(f"{name} broadcasts the leading dimensions (batch, heads): {got} do not fit") from None

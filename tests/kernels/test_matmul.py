@@ -411,7 +411,7 @@ def test_the_parts_cover_each_matrix(threads, rows, cols, matrices):
     out = np.full((1, matrices, rows, cols), np.nan, np.float32)
     kernel = gemm.gemm(np.dtype(np.float32))
     scratch = gemm._lines(threads, gemm._SCRATCH, out.dtype)
-    job = np.zeros(1, gemm._JOB)
+    job = np.zeros(1, gemm.JOB)
     job["scratch"], job["scratch_step"] = scratch.ctypes.data, scratch.strides[0]
     kernel._start(kernel._function, job.ctypes.data, a, b, out, False, out, threads)
     share = kernel._part.ctypes

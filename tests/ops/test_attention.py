@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.fixture
 def always_in_blocks(monkeypatch):
-    for limit in ("FEWEST", "SHORT", "SHORT_FOR_NUMPY", "SMALL"):
+    for limit in ("SHORT_FOR_NUMPY", "SMALL"):
         monkeypatch.setattr(kernels.attention, limit, 0)
 
 
