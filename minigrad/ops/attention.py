@@ -1,8 +1,8 @@
 """Scaled dot-product attention as one operation, and the masked softmax inside it as another.
 
 One kernel goes from the scores to the result block by block, in memory that grows linearly with the length, and makes the
-weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides. A small attention, or one where that kernel
-cannot be compiled, is composed of products and a softmax, and keeps its weights for backward.
+weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides. A small attention, or one where that
+kernel cannot be compiled, is composed of products and a softmax, and keeps its weights for backward.
 
 Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
 """
