@@ -8,7 +8,8 @@ ideas make that possible:
    weighted by exp(score - m) are all that the next block needs to know: where it raises m to m', both sums are first multiplied
    by exp(m - m'). The one is divided by the other at the very end.
 2. *Recomputation.* Backward makes the scores again by the same product, and the weights from them. So forward keeps two numbers
-   a query: m, and 1 / sum. (One would do, m + log(sum); but that rounds where m is large.)
+   a query: m, and 1 / sum. (One would do, m + log(sum); but that rounds where m is large.) Of short sequences it keeps the
+   weights too, which are hardly longer than their queries, keys and values.
 3. *A sum over the keys without the keys.* The gradient by the score of a key is w (dw - D), where w is its weight, dw the
    gradient by that, and D the sum of w dw over the keys. As dw = g . v, D is g . output: it is there before the first block.
 
@@ -36,7 +37,7 @@ from minigrad.kernels.gemm import product
 from minigrad.kernels.jit import core
 from minigrad.kernels.matmul import compiles, prefers_numpy
 from minigrad.kernels.microkernel import address, sizes
-from minigrad.kernels.scores import MOST_KEYS, array_at, dot, drop, drop_and_slope, hide, slope, weigh, weigh_again
+from minigrad.kernels.scores import MOST_KEYS, array_at, divide, dot, drop, drop_and_slope, hide, slope, weigh, weigh_again
 
 QUERIES, KEYS = 192, MOST_KEYS  # of a block; half or twice as many are as fast
 SHARES = 4  # into which the keys of a single head are cut in backward
@@ -44,6 +45,7 @@ FEW_ROWS = 4
 
 # Measured in multiply-adds of a product: where NumPy is as quick as the kernels here, whose loading a small program is spared.
 SMALL = 2**15
+SHORT = 80 * 80  # queries times keys, up to which it is quicker to keep the weights than to make them again
 SHORT_FOR_NUMPY = 1024 * 1024  # queries times keys, where NumPy's products are preferred, and these serve to save memory alone
 
 
@@ -75,9 +77,12 @@ def forward(query, key, value, mask, causal, scale, p, seed, out):
         out: (batch, heads, queries, width).
 
     Returns:
-        (2, batch, heads, queries): of each query's scores the maximum, and the inverse of the sum of exp(score - maximum).
+        what backward needs: of each query's scores the maximum, and the inverse of the sum of exp(score - maximum); of a short
+        sequence, these exponentials besides.
     """
-    kept = np.empty((2, *query.shape[:3]), query.dtype)
+    batches, heads, queries, _ = query.shape
+    weights = key.shape[2] if queries * key.shape[2] <= SHORT and max(queries, key.shape[2]) <= QUERIES else 0
+    kept = np.empty((1, 1, 1, batches * heads * queries * (2 + weights)), query.dtype)
     operands = (*map(with_neighbours, (query, key, value)), out, kept)
     run(_forward_of(query.dtype), operands, mask, causal, scale, p, seed)
     return kept
@@ -146,7 +151,9 @@ def _forward(like, task, part, parts):
         seen = min(keys, top + rows) if task.causal else keys
         for left in range(0, seen, KEYS):
             n = min(KEYS, seen - left)
-            scores = buffer[: rows * n].reshape(rows, n)
+            scores = dropped = buffer[: rows * n].reshape(rows, n)
+            if task.weights:  # made where they are kept; then all queries and keys are one block
+                scores = array_at(like, task.weights + matrix * rows * n * item, rows * n).reshape(rows, n)
             s = address(scores), n * item, item
             k = at(task.key, batch, head, left), item, task.key[3]  # transposed
             v = at(task.value, batch, head, left), task.value[3], item
@@ -154,7 +161,10 @@ def _forward(like, task, part, parts):
             _scores_of(like, task, scores, batch, head, top, left)
             weigh(scores, scale, tops, totals, factors)
             if keep != 1:
-                drop(scores, random_key, (matrix * queries + top) * keys + left, keys, threshold, keep)
+                if task.weights:
+                    dropped[:] = scores
+                    s = address(dropped), n * item, item
+                drop(dropped, random_key, (matrix * queries + top) * keys + left, keys, threshold, keep)
             if left:
                 _multiply_rows(like, out, rows, width, factors)
             _product(like, function, job, s, v, out, rows, n, width, left > 0)
@@ -206,10 +216,15 @@ def _backward(like, task, part, parts):
                 g_query = at(task.g_query, batch, head, top) + split * task.split_step, task.g_query[3], item
                 tops = array_at(like, at(task.top, batch, head, top), rows)
                 inverses = array_at(like, at(task.inverse, batch, head, top), rows)
-                _product(like, function, job, q, (k, item, task.key[3]), (w, n * item, item), rows, features, n, False)
                 _product(like, function, job, g, (v, item, task.value[3]), (s, n * item, item), rows, width, n, False)
-                _scores_of(like, task, scores, batch, head, top, left)
-                weigh_again(scores, factor, tops, inverses)
+                if task.weights:
+                    kept = array_at(like, task.weights + matrix * rows * n * item, rows * n).reshape(rows, n)
+                    scores[:] = kept
+                    divide(scores, inverses)
+                else:
+                    _product(like, function, job, q, (k, item, task.key[3]), (w, n * item, item), rows, features, n, False)
+                    _scores_of(like, task, scores, batch, head, top, left)
+                    weigh_again(scores, factor, tops, inverses)
                 if keep == 1:
                     slope(scores, slopes, dots[top:], scale)
                 else:

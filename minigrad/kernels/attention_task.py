@@ -17,7 +17,10 @@ from minigrad.kernels.threads import get_num_threads
 TASK = np.dtype(
     [(name, np.int64, 4) for name in ("query", "key", "value", "out", "top", "inverse", "allowed", "added")]
     + [(name, np.int64, 4) for name in ("g", "g_query", "g_key", "g_value")]
-    + [(name, np.int64) for name in ("batches", "heads", "queries", "keys", "features", "width", "causal", "scale_first")]
+    + [
+        (name, np.int64)
+        for name in ("batches", "heads", "queries", "keys", "features", "width", "causal", "scale_first", "weights")
+    ]
     + [("scale", np.float64), ("threshold", np.int64), ("keep", np.float64), ("seed", np.uint64)]
     + [(name, np.int64) for name in ("splits", "split_step", "function", "jobs", "job_step")]
 )
@@ -94,12 +97,13 @@ def _describe(
     _place(task.g_value, g_value)
     _place(task.allowed, allowed)
     _place(task.added, added)
-    for i in range(3):
-        task.top[i + 1] = task.inverse[i + 1] = kept.strides[i + 1]
-    task.top[0] = address(kept)
-    task.inverse[0] = task.top[0] + kept.strides[0]
     task.batches, task.heads, task.queries, task.features = query.shape
     task.keys, task.width = value.shape[2:]
+    item, rows = query.itemsize, task.batches * task.heads * task.queries
+    for place in (task.top, task.inverse):
+        place[0], place[1], place[2], place[3] = address(kept), task.heads * task.queries * item, task.queries * item, item
+    task.inverse[0] += rows * item
+    task.weights = address(kept) + 2 * rows * item if kept.size > 2 * rows else 0
     task.causal = causal
     task.scale = scale
     # exp((x - max) * scale) spares the products a pass of their own, if a positive factor is all that they need.

@@ -1,8 +1,9 @@
 """What attention does to a block of scores between the product that makes it and the one that uses it.
 
 A block is ``(rows, n)``, a row for each query, contiguous, and in a cache all the while. So passes over it are cheap, and each
-does one thing: of loops so plain LLVM makes vectors that also serve rows of 16 scores. The exponentials of all rows are one
-loop, because a short row would leave half of it to what is left over after whole vectors.
+does one thing, in place: of loops so plain LLVM makes vectors that also serve rows of 16 scores. (Of a loop over two names that
+might be one array it makes none.) The exponentials of all rows are one loop, because a short row would leave half of it to what
+is left over after whole vectors.
 """
 
 import numpy as np
@@ -119,10 +120,16 @@ def weigh_again(scores, factor, tops, inverses):
     """Replace scores by the weights that :func:`weigh` gave them, divided by their total."""
     _subtract(scores, tops, factor)
     _exponentials(scores)
-    for i in range(scores.shape[0]):
+    divide(scores, inverses)
+
+
+@core
+def divide(weights, inverses):
+    """Divide weights by the total of their row, of which the inverse is given."""
+    for i in range(weights.shape[0]):
         inverse = inverses[i]
-        for j in range(scores.shape[1]):
-            scores[i, j] *= inverse
+        for j in range(weights.shape[1]):
+            weights[i, j] *= inverse
 
 
 @summing_core

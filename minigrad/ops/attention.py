@@ -1,8 +1,8 @@
 """Scaled dot-product attention as one operation, and the masked softmax inside it as another.
 
-One kernel goes from the scores to the result block by block, in memory that grows linearly with the length, and makes the
-weights again in backward: :mod:`minigrad.kernels.attention`, whose ``pays`` decides. A small attention, or one where that
-kernel cannot be compiled, is composed of products and a softmax, and keeps its weights for backward.
+One kernel goes from the scores to the result block by block, in memory that grows linearly with the length: it keeps the
+weights of short sequences for backward, and makes those of longer ones again. See :mod:`minigrad.kernels.attention`, whose
+``pays`` decides; a small attention, or one where that kernel cannot be compiled, is composed of products and a softmax.
 
 Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
 """
