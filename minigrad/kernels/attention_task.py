@@ -1,6 +1,7 @@
 """How the arrays and options of an attention reach its compiled functions: as one record in memory."""
 
 import functools
+from typing import Any
 
 import numba
 import numpy as np
@@ -62,7 +63,7 @@ def with_neighbours(x):
 
 
 @functools.cache
-def _task(dtype):
+def _task(dtype) -> tuple[Any, ...]:
     """The compiled ``_describe``, a record for it to write, its address, and masks that say there is none."""
     element, integer = numba.from_dtype(dtype), types.intp
     array = types.Array(element, 4, "A", readonly=True, aligned=False)  # which every layout converts to
