@@ -25,17 +25,18 @@ STRIP = 16  # rows of B that the processor fetches ahead of their use, where two
 FEW = 5  # rows of tiles that do not repay a packed copy of B
 SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
 
-_SLACK = 1024  # elements behind the last panel, which the last whole vectors may overwrite
-_SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * _SLACK  # elements for the panels of one thread
+SLACK = 1024  # elements behind the last panel, which the last whole vectors may overwrite
+_SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * SLACK  # elements for the panels of one thread
 
 # What the compiled functions need to know of a product. Steps are in bytes, from one index to the next; a batch has two
 # dimensions, outer and inner.
 JOB = np.dtype(
     [
         (name, np.int64)
-        for name in (  # noqa: SIM905  # a list of 29 literals reads worse
+        for name in (  # noqa: SIM905  # a list of 30 literals reads worse
             "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col start start_outer start_inner start_row "
-            "c c_outer c_inner c_row outer inner rows cols depth pack_a pack_b row_parts col_parts scratch scratch_step"
+            "c c_outer c_inner c_row outer inner rows cols depth pack_a pack_b packed_b row_parts col_parts "
+            "scratch scratch_step"
         ).split()
     ]
 )
@@ -67,11 +68,17 @@ def pack(like, source, step, k_step, count, depth, target, width):
 
 
 @core
+def whole(count, width):
+    """``count``, rounded up to whole panels."""
+    return -(-count // width) * width
+
+
+@core
 def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
     """One rectangle of C, ``c = start + a @ b``, block by block."""
     item, tile_rows, tile_cols, _ = sizes(like)
     start_row, c_row = job.start_row, job.c_row
-    depth_block = DEPTH_BLOCK if job.pack_b or rows > tile_rows // 3 else STRIP
+    depth_block = DEPTH_BLOCK if job.pack_b or job.packed_b or rows > tile_rows // 3 else STRIP
     for k in range(0, job.depth, depth_block):
         depth = min(depth_block, job.depth - k)
         if k:
@@ -82,6 +89,9 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
             if job.pack_b:
                 pack(like, panels, job.b_col, job.b_row, width, depth, b_panels, tile_cols)
                 panels, panel_step, column_step = b_panels, tile_cols * item, depth * item
+            elif job.packed_b:  # see panels.py
+                panels = b + (k * whole(cols, tile_cols) + left * depth) * item
+                panel_step, column_step = tile_cols * item, depth * item
             row_block = tile_rows if depth <= LITTLE_DEPTH else ROW_BLOCK
             for top in range(0, rows, row_block):
                 height = min(row_block, rows - top)
@@ -109,7 +119,7 @@ def _part(like, part, parts, job):
     col_tiles = -(-job.cols // tile_cols)
     rectangles = job.row_parts * job.col_parts
     b_panels = job.scratch + part * job.scratch_step
-    a_panels = b_panels + (COLUMN_BLOCK * DEPTH_BLOCK + _SLACK) * item
+    a_panels = b_panels + (COLUMN_BLOCK * DEPTH_BLOCK + SLACK) * item
     first, last = 0, 1
     if parts:
         total = job.outer * job.inner * rectangles
@@ -250,16 +260,32 @@ def product(like, function, job, a, b, c, rows, depth, cols, accumulate):
     the rows of ``c``, and along the rows or the columns of ``b``. ``function`` and ``job`` are what :func:`lend` returned, the
     latter for one thread; ``like`` is a number of the dtype.
     """
+    item, tile_rows, _, lanes = sizes(like)
     fields = carray(pointer(job), 1, JOB)[0]
+    # A block is in the second-level cache, so a copy takes longer to repay than in ``_start``.
+    fields.pack_b = b[2] != item or cols % lanes != 0 or rows > 16 * tile_rows
+    _block(fields, a, b, c, rows, depth, cols, accumulate)
+    call(function, 0, 0, job)
+
+
+@core
+def packed_product(function, job, a, panels, c, rows, depth, cols, accumulate):
+    """As :func:`product`, but ``panels`` is the address of what :func:`minigrad.kernels.panels.packed` made of the matrix b."""
+    fields = carray(pointer(job), 1, JOB)[0]
+    fields.pack_b, fields.packed_b = 0, 1
+    fields.pack_a = a[1] % 4096 == 0 and cols >= 1024  # as in _start; measured, for few rows
+    _block(fields, a, (panels, 0, 0), c, rows, depth, cols, accumulate)
+    call(function, 0, 0, job)
+    fields.packed_b = fields.pack_a = 0
+
+
+@core
+def _block(fields, a, b, c, rows, depth, cols, accumulate):
     fields.a, fields.a_row, fields.a_col = a
     fields.b, fields.b_row, fields.b_col = b
     fields.c, fields.c_row, _ = c
     fields.rows, fields.depth, fields.cols = rows, depth, cols
     fields.start, fields.start_row = fields.c if accumulate else 0, fields.c_row
-    item, tile_rows, _, lanes = sizes(like)
-    # A block is in the second-level cache, so a copy takes longer to repay than in ``_start``.
-    fields.pack_b = fields.b_col != item or cols % lanes != 0 or rows > 16 * tile_rows
-    call(function, 0, 0, job)
 
 
 def lend(dtype):
