@@ -23,6 +23,8 @@ from .module import Module
 from .normalization import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .positional import PositionalEncoding
+from .recurrent import GRU, LSTM, RNN
+from .recurrent_cells import GRUCell, LSTMCell, RNNCell
 from .transformer import (
     Transformer,
     TransformerDecoder,
@@ -35,6 +37,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AttentionCache",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -42,10 +47,12 @@ __all__ = [
     "DecoderCache",
     "Dropout",
     "Embedding",
+    "GRUCell",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerCache",
     "LayerNorm",
     "LeakyReLU",
@@ -64,6 +71,7 @@ __all__ = [
     "ParameterList",
     "PositionalEncoding",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -13,6 +13,17 @@ def _attention(normal, mask=None, causal=False, p=0.0, lead=(2, 2)):
     return query, normal(*lead, 3, 3), normal(*lead, 3, 2), mask, causal, 0.6, p, 7
 
 
+ALIKE, PACKED = np.array([2, 2, 2]), np.array([3, 2, 1])  # how many sequences have each step: all, or those of that length
+
+
+def _recurrent(normal, gates, sizes, reverse=False, bias=True, options=(), states=1):
+    batch, features, hidden = sizes[0], 2, 2
+    weights = normal(gates * hidden, features), normal(gates * hidden, hidden)
+    biases = (normal(gates * hidden), normal(gates * hidden)) if bias else (None, None)
+    before = (normal(batch, hidden) for _ in range(states))
+    return normal(sizes.sum(), features), *before, *weights, *biases, *options, sizes, reverse, None
+
+
 SAMPLES = {
     "softmax": [
         lambda normal: (normal(3, 5), 1),
@@ -117,5 +128,20 @@ SAMPLES = {
         lambda normal: (normal(3, 2, 18), None, 3, False, None, False, 0.6, 0.3, 7),
         lambda normal: (normal(2, 4, 6), normal(2, 3, 12), 2, True, BLOCKED, False, 0.6, 0.0, 7),
         lambda normal: (normal(4, 1, 6), normal(3, 1, 12), 1, False, normal(4, 3), True, 0.6, 0.0, 7),
+    ],
+    "lstm": [
+        lambda normal: _recurrent(normal, 4, ALIKE, states=2),
+        lambda normal: _recurrent(normal, 4, PACKED, reverse=True, states=2),
+        lambda normal: _recurrent(normal, 4, np.array([2]), bias=False, states=2),
+    ],
+    "gru": [
+        lambda normal: _recurrent(normal, 3, PACKED),
+        lambda normal: _recurrent(normal, 3, ALIKE, reverse=True, bias=False),
+        lambda normal: _recurrent(normal, 3, np.array([2])),
+    ],
+    "rnn": [
+        lambda normal: _recurrent(normal, 1, PACKED, options=("tanh",)),
+        lambda normal: _recurrent(normal, 1, ALIKE, reverse=True, options=("relu",)),
+        lambda normal: _recurrent(normal, 1, np.array([2]), bias=False, options=("relu",)),
     ],
 }

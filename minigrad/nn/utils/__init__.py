@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .. import aliasing, kernels
-from ..errors import AnomalyError, ShapeError, UsageError
-from ..ops import cat
-from ..promotion import FLOAT32, FLOAT64
-from ..tensor import Tensor, tensor
-from .module import write_in_place
+from ... import aliasing, kernels
+from ...errors import AnomalyError, ShapeError, UsageError
+from ...ops import cat
+from ...promotion import FLOAT32, FLOAT64
+from ...tensor import Tensor, tensor
+from ..module import write_in_place
+from . import rnn as rnn  # so that nn.utils.rnn is there, as in PyTorch
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
