@@ -284,6 +284,7 @@ def test_kernels_run_on_both_libraries():
     for library in taped_libraries().values():
         for function, shape in kernels.SECTIONS["small inputs"]:
             kernels.forward_backward(library, function, shape)()
+        kernels.recurrent(library, "GRU", 2, 8, batch=3, steps=4)()
 
 
 def test_both_transformers_compute_the_same_loss():

@@ -93,6 +93,10 @@ SECTIONS: dict[str, list[tuple[str, Shape]]] = {
 }
 
 
+# (kind, layers, features, batch, steps)
+RECURRENT = [("LSTM", 2, 256, 64, 24), ("LSTM", 1, 512, 64, 24), ("GRU", 2, 256, 64, 24), ("GRU", 1, 512, 64, 24)]
+
+
 def forward_backward(library: ModuleType, name: str, shape: Shape) -> Work:
     """One forward and backward pass of a function, for gradients of all its inputs; ``shape`` is that of the first."""
     functional = importlib.import_module(f"{library.__name__}.nn.functional")
@@ -114,9 +118,29 @@ def forward_backward(library: ModuleType, name: str, shape: Shape) -> Work:
     return work
 
 
+def recurrent(library: ModuleType, kind: str, layers: int, features: int, batch: int, steps: int) -> Work:
+    """One forward and backward pass of recurrent layers as wide as their input, for gradients of weights and input."""
+    layer = getattr(importlib.import_module(f"{library.__name__}.nn"), kind)(features, features, layers)
+    generator = np.random.default_rng(0)
+    shape = steps, batch, features
+    x = library.tensor(generator.standard_normal(shape, dtype=np.float32), requires_grad=True)
+    upstream = library.tensor(generator.standard_normal(shape, dtype=np.float32))
+
+    def work():
+        layer(x)[0].backward(upstream)
+        layer.zero_grad()
+        x.grad = None
+
+    return work
+
+
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """One contest for each function and shape."""
+    """One contest for each function and shape, and for each of the recurrent layers."""
     for section, cases in SECTIONS.items():
         for function, shape in cases:
             sides = {name: forward_backward(library, function, shape) for name, library in libraries.items()}
             yield Contest(f"{function} {' x '.join(map(str, shape))}", sides, section=section)
+    for kind, *sizes in RECURRENT:
+        sides = {name: recurrent(library, kind, *sizes) for name, library in libraries.items()}
+        layers, features, batch, steps = sizes
+        yield Contest(f"{kind}, {layers} x {features}, {batch} x {steps} steps", sides, section="recurrent layers")
