@@ -8,7 +8,6 @@ from . import errors, nn, optim
 from .anomaly import detect_anomaly
 from .autograd import backward, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from .checkpointing import checkpoint
-from .collector import spare_the_graph as _spare_the_graph
 from .derivatives import hessian, jacobian, jvp, vjp
 from .gradcheck import gradcheck, gradgradcheck
 from .ops import *  # noqa: F403 - every public operation
@@ -22,7 +21,5 @@ inf, nan, pi, e = _np.inf, _np.nan, _np.pi, _np.e
 
 # IEEE 754 has a value for every case: infinities and NaN are results here as in PyTorch, and detect_anomaly finds their source.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
-
-_spare_the_graph()
 
 __version__ = "0.1.0"

@@ -1,13 +1,14 @@
-"""Python's garbage collector passes over large graphs once, not again and again.
+"""Python's garbage collector passes over a large graph once, not again and again.
 
 The tape makes no reference cycles, so the collector never finds anything in it. Yet it looks through all objects each time
 their number has grown by a quarter, and the graph of 100,000 operations is most of them: these passes then take a third of the
 time of recording. What a full pass has found alive is therefore set aside (``gc.freeze``), so that the next looks at what came
-since. Nothing is forgotten: every tenth full pass, every one that somebody calls for (``gc.collect()``), and every one before
-which hardly anything was recorded looks at everything again. A program that has set objects aside itself is left alone.
+since. The backward pass takes it back, and so does every tenth full pass, every one that is asked for (``gc.collect()``),
+and every one before which hardly anything was recorded. A program that has set objects aside itself is left alone.
 """
 
 import gc
+import sys
 
 from .aliasing import clock
 
@@ -15,7 +16,7 @@ _MANY = 10_000  # recorded operations since the last full pass, above which its 
 _ALL_EVERY = 10  # full passes
 
 
-class _Watch:
+class Watch:
     """Called by the collector before and after each of its passes."""
 
     def __init__(self):
@@ -30,16 +31,20 @@ class _Watch:
             now = next(clock)
             self.recorded_much, self.time = now - self.time > _MANY, now
             self.passes += 1
-            called_for = gc.get_count()[2] <= gc.get_threshold()[2]
-            if self.frozen and (called_for or not self.recorded_much or self.passes % _ALL_EVERY == 0):
-                gc.unfreeze()
-                self.frozen = False
+            caller = sys._getframe().f_back
+            called_for = caller is None or "collect" in caller.f_code.co_names
+            if called_for or not self.recorded_much or self.passes % _ALL_EVERY == 0:
+                self.thaw()
         elif self.recorded_much and (self.frozen or not gc.get_freeze_count()):
             gc.freeze()
             self.frozen = True
 
+    def thaw(self) -> None:
+        """Take back what was set aside."""
+        if self.frozen:
+            gc.unfreeze()
+            self.frozen = False
 
-def spare_the_graph() -> None:
-    """Let the collector do so in this process from now on; a second call changes nothing."""
-    if not any(isinstance(callback, _Watch) for callback in gc.callbacks):
-        gc.callbacks.append(_Watch())
+
+watch = Watch()
+gc.callbacks.append(watch)

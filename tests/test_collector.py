@@ -13,12 +13,10 @@ MANY = 12_000  # operations; more than the collector is spared
 
 @pytest.fixture
 def watch():
-    """The watch that the package has put in place, with nothing set aside before and after."""
-    (found,) = [callback for callback in gc.callbacks if isinstance(callback, collector._Watch)]
-    gc.collect()
-    assert not found.frozen and gc.get_freeze_count() == 0
-    yield found
-    gc.collect()
+    """The package's watch, with nothing set aside before and after."""
+    collector.watch.thaw()
+    yield collector.watch
+    collector.watch.thaw()
     assert gc.get_freeze_count() == 0
 
 
@@ -55,6 +53,13 @@ def test_a_large_graph_is_set_aside_and_comes_back(watch):
     full_pass_as_the_collector_makes_it(watch)
     assert watch.frozen and gc.get_freeze_count() > MANY
     y.backward()
+    assert not watch.frozen and gc.get_freeze_count() == 0
+
+
+def test_a_graph_without_a_backward_pass_comes_back_too(watch):
+    y = long_graph()
+    full_pass_as_the_collector_makes_it(watch)
+    assert watch.frozen
     del y
     full_pass_as_the_collector_makes_it(watch)  # hardly anything was recorded since
     assert not watch.frozen and gc.get_freeze_count() == 0
@@ -101,9 +106,3 @@ def test_small_graphs_and_other_peoples_choice_are_left_alone(watch):
         del y
     finally:
         gc.unfreeze()
-
-
-def test_only_one_watch_in_a_process():
-    before = list(gc.callbacks)
-    collector.spare_the_graph()
-    assert gc.callbacks == before
