@@ -30,7 +30,7 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types  # pyright: ignore[reportPrivateImportUsage]
 
-from minigrad.kernels.attention_task import TASK, at, run, with_neighbours
+from minigrad.kernels.attention_task import TASK, at, fetch_head, run, with_neighbours
 from minigrad.kernels.dropout import key_of
 from minigrad.kernels.few_rows import with_columns, with_rows
 from minigrad.kernels.gemm import product
@@ -139,6 +139,8 @@ def _forward(like, task, part, parts):
     for number in range(part, task.batches * heads * blocks, parts):  # by turns, since later queries see more under causal
         matrix, block = divmod(number, blocks)
         batch, head = divmod(matrix, heads)
+        if task.weights:
+            fetch_head(task, number + parts, item, False)
         top = block * QUERIES
         rows = min(QUERIES, queries - top)
         tops = array_at(like, at(task.top, batch, head, top), rows)
@@ -199,6 +201,8 @@ def _backward(like, task, part, parts):
     for number in range(part, task.batches * heads * task.splits, parts):
         matrix, split = divmod(number, task.splits)
         batch, head = divmod(matrix, heads)
+        if task.weights:
+            fetch_head(task, number + parts, item, True)
         for i in range(queries):
             g, out = at(task.g, batch, head, i), at(task.out, batch, head, i)
             dots[i] = dot(array_at(like, g, width), array_at(like, out, width))

@@ -10,8 +10,10 @@ from numba import njit, types  # pyright: ignore[reportPrivateImportUsage]
 from minigrad.kernels.dropout import MASK64
 from minigrad.kernels.gemm import JOB, SINGLE_THREAD, compiled_launch, lend
 from minigrad.kernels.jit import core
-from minigrad.kernels.microkernel import address
+from minigrad.kernels.microkernel import address, prefetch
 from minigrad.kernels.threads import get_num_threads
+
+LINE = 64  # bytes that a cache fetches at once
 
 # An array is four numbers: its address, and the steps in bytes from one batch, head and row to the next; 0 where there is none.
 # The last line: the memory of splits, and what ``product`` needs.
@@ -118,3 +120,29 @@ def _describe(
 def at(array, batch, head, row):
     """The address of a row."""
     return array[0] + batch * array[1] + head * array[2] + row * array[3]
+
+
+@core
+def fetch_head(task, number, item, back):
+    """Ask for what the head of a number reads and writes, while another is computed: a short one waits longer than it takes."""
+    if number >= task.batches * task.heads:
+        return
+    batch, head = divmod(number, task.heads)
+    features, width = task.features * item, task.width * item
+    _fetch(task.query, batch, head, task.queries, features)
+    _fetch(task.key, batch, head, task.keys, features)
+    _fetch(task.value, batch, head, task.keys, width)
+    _fetch(task.out, batch, head, task.queries, width)
+    if back:
+        _fetch(task.g, batch, head, task.queries, width)
+        _fetch(task.g_query, batch, head, task.queries, features)
+        _fetch(task.g_key, batch, head, task.keys, features)
+        _fetch(task.g_value, batch, head, task.keys, width)
+
+
+@core
+def _fetch(array, batch, head, rows, size):
+    start = at(array, batch, head, 0)
+    for i in range(rows):
+        for line in range(0, size, LINE):
+            prefetch(start + i * array[3] + line)

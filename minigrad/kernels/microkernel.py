@@ -16,6 +16,7 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _INT = ir.IntType(64)
@@ -303,3 +304,18 @@ def call(typingctx, function, part, parts, job):
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 4), codegen
+
+
+@instructions
+def prefetch(typingctx, address):
+    """Asks for the cache line of an address, for what will be read or written there soon."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = ir.IntType(8).as_pointer()
+        hint = ir.FunctionType(ir.VoidType(), [kind] + [_INT32] * 3)
+        function = cgutils.get_or_insert_function(builder.module, hint, "llvm.prefetch.p0")
+        how = [_INT32(value) for value in (0, 3, 1)]  # to read, often, data
+        builder.call(function, [builder.inttoptr(arguments[0], kind), *how])
+        return context.get_dummy_value()
+
+    return types.void(_ADDRESS), codegen
