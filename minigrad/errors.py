@@ -49,6 +49,12 @@ class DataError(MinigradError, ValueError):
     """A corpus, file, vocabulary or column that cannot be used."""
 
 
+class UnknownWordError(DataError, KeyError):
+    """A word without a vector; the message names words spelled alike."""
+
+    __str__ = Exception.__str__  # KeyError would print the repr, with its newlines escaped
+
+
 class CheckpointError(MinigradError, RuntimeError):
     """A checkpoint or a run directory that cannot be read, written or continued."""
 
