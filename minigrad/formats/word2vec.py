@@ -15,7 +15,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -147,11 +147,11 @@ def _write(file: BinaryIO, words: Sequence[str], vectors: np.ndarray, binary: bo
             file.write(piece)
         return
     width = 4 * size
-    data = memoryview(vectors.astype("<f4", copy=False).reshape(-1).view(np.uint8))
+    data = vectors.astype("<f4", copy=False).reshape(-1).view(np.uint8).data
     block = max(1, _BLOCK // (width + 1))
     for start in range(0, len(words), block):
         some = _encoded(words[start : start + block]).split(b" ")
-        pieces = [b" "] * (3 * (len(some) - 1))
+        pieces: list[Any] = [b" "] * (3 * (len(some) - 1))
         pieces[0::3] = some[:-1]
         pieces[2::3] = [data[at : at + width] for at in range(start * width, (start + len(some) - 1) * width, width)]
         file.write(b"".join(pieces))
@@ -175,7 +175,7 @@ def _encoded(words: Sequence[str]) -> bytes:
 class _Reader:
     """Fills ``vectors`` from a file, block by block, and collects the words."""
 
-    def __init__(self, path: str | os.PathLike, file: IO[bytes], start: bytes, vectors: np.ndarray, named: int) -> None:
+    def __init__(self, path: str | os.PathLike, file: BinaryIO, start: bytes, vectors: np.ndarray, named: int) -> None:
         self.path, self.file, self.vectors, self.named = path, file, vectors, named
         self.rest = start  # bytes read but not yet used
         self.words: list[str] = []
@@ -270,7 +270,7 @@ class _Reader:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+def _opened(path: str | os.PathLike) -> Iterator[Any]:  # a GzipFile is no BinaryIO to type checkers
     """Open a file to be read, through gzip if its name says so, and turn what may go wrong into one sentence."""
     try:
         with gzip.open(path, "rb") if os.fspath(path).endswith(".gz") else open(path, "rb") as file:
@@ -283,7 +283,7 @@ def _opened(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}; check what it is and its permissions") from error
 
 
-def _read_header(file: IO[bytes], path: str | os.PathLike) -> tuple[int, int]:
+def _read_header(file: BinaryIO, path: str | os.PathLike) -> tuple[int, int]:
     line = file.readline(_HEADER)
     fields = line.split()
     if line.endswith(b"\n") and len(fields) == 2 and all(field.isdigit() for field in fields):
@@ -297,7 +297,7 @@ def _read_header(file: IO[bytes], path: str | os.PathLike) -> tuple[int, int]:
     )
 
 
-def _is_binary(file: IO[bytes]) -> tuple[bool, bytes]:
+def _is_binary(file: BinaryIO) -> tuple[bool, bytes]:
     """Whether a binary row follows, and the bytes read to know: behind the word, text has the characters of decimals alone."""
     start = file.read(1 << 16)
     numbers = start.lstrip(b"\r\n").partition(b" ")[2].partition(b"\n")[0]

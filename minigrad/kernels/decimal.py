@@ -76,12 +76,12 @@ def parse(data, start, stop):
 def write(x, out, at):
     """Write the shortest decimal that reads back as the float32 ``x`` to ``out`` (uint8) from ``at`` on, as ``str`` does.
 
-    Returns where it ends, or -1 if Python has to write it: NaN, infinity, numbers so close to a tie that double precision cannot
-    tell, and sizes outside [1e-13, 1e6), of which large ones look different in different versions of NumPy. ``out`` needs
-    ``WIDEST`` bytes.
+    Returns where it ends, or -1 if Python has to write it: NaN, infinity, numbers so close to a tie that double precision
+    cannot tell, and sizes outside [1e-13, 1e6), of which large ones look different in different versions of NumPy. ``out``
+    needs ``WIDEST`` bytes.
 
     Scaled to nine digits before the point, every decimal between the midpoints to the two neighbours of ``x`` reads back as
-    ``x``. Among the multiples of 10^k the nearest to ``x`` is taken, for the largest ``k`` that leaves it between the midpoints.
+    ``x``. Of the multiples of 10^k the nearest to ``x`` is taken, for the largest ``k`` that leaves it between the midpoints.
     """
     bits = np.float32(x).view(np.int32)
     if bits < 0:

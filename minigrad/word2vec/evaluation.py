@@ -228,7 +228,7 @@ def evaluate_similarity(
     )
 
 
-def pearson(x: Sequence[float], y: Sequence[float]) -> float:
+def pearson(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
     """The correlation of two sequences: their covariance over the root of the product of their variances.
 
     NaN if one of them is constant.
@@ -239,12 +239,12 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.clip(a @ b / scale, -1, 1)) if scale else math.nan
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float:
+def spearman(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
     """The correlation of the ranks of two sequences; equal values share the mean of their ranks."""
     return pearson(_ranks(x), _ranks(y))
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray:
+def _ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     _, inverse, counts = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
@@ -262,7 +262,7 @@ def _vocabulary(
 
 
 def _answers(vectors: WordVectors, questions: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The row of the best answer to each of ``questions`` (q, 3), or that of ``a``, which is none, if there is no other word."""
+    """The row of the best answer to each of ``questions`` (q, 3), or that of ``a``, which is none, if no other word is left."""
     asked, numbered = np.unique(questions, return_inverse=True)
     numbered = numbered.reshape(questions.shape)
     units = vectors.vectors[asked] / np.where(vectors.norms[asked] > 0, vectors.norms[asked], 1)[:, None]

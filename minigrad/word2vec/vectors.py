@@ -1,4 +1,4 @@
-"""Words with a vector each, and the questions one asks them: who is near whom, who is the odd one out, what completes an analogy.
+"""Words with a vector each, and the questions one asks them: which are near, which is the odd one, what completes an analogy.
 
 Similarity is the cosine of the angle between two vectors. The numbers are those of gensim's ``KeyedVectors``.
 """
@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from numbers import Real
-from typing import Union
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from minigrad.word2vec.spelling import near_spellings
 
 _SCORES = 1 << 24  # similarities held at a time by a batch of queries, 64 MB
 
-Query = Union[str, np.ndarray, tuple[Union[str, np.ndarray], float]]
+Query = str | np.ndarray | tuple[str | np.ndarray, float]
 """A word, a vector ``(size,)``, or either with a weight."""
 
 
@@ -171,7 +170,7 @@ class WordVectors:
         return found[:topn]
 
     def analogy(self, a: str, b: str, c: str, topn: int = 10, restrict_vocab: int | None = None) -> list[tuple[str, float]]:
-        """Answers to "``a`` is to ``b`` as ``c`` is to ?": the words nearest to b - a + c, as :meth:`most_similar` gives them."""
+        """Answers to "a is to b as c is to ?": the words nearest to b - a + c, as :meth:`most_similar` gives them."""
         return self.most_similar([b, c], [a], topn, restrict_vocab)
 
     def doesnt_match(self, words: Sequence[str]) -> str:
@@ -280,5 +279,5 @@ def _listed(queries: Query | Sequence[Query]) -> Sequence[Query]:
     if isinstance(queries, str) or (isinstance(queries, np.ndarray) and queries.ndim == 1):
         return [queries]
     if isinstance(queries, tuple) and len(queries) == 2 and isinstance(queries[1], Real):
-        return [queries]
+        return [queries]  # type: ignore[list-item]
     return queries  # type: ignore[return-value]
