@@ -88,8 +88,9 @@ def read(path: str | os.PathLike, *, binary: bool | None = None, limit: int | No
         if rows == named:
             reader.expect_end()
     words, vectors, duplicates = _without_duplicates(reader.words, vectors)
-    finite = np.isfinite(vectors.sum(1))  # a sum that overflows is not finite either: the second look tells
-    not_finite = 0 if finite.all() else int((~np.isfinite(vectors[~finite]).all(1)).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(vectors.sum(1))  # a sum may overflow too: the second look tells
+    not_finite = int((~np.isfinite(vectors[~finite]).all(1)).sum())
     return WordFile(words, vectors, Repairs(duplicates, reader.undecodable, not_finite))
 
 
@@ -198,32 +199,34 @@ class _Reader:
             self.vectors.byteswap(inplace=True)
 
     def read_text(self) -> None:
-        rows, row, needed, ended = self.vectors, 0, _BLOCK, False
+        rows, row, needed = self.vectors, 0, _BLOCK
         strange = np.empty((max(_STRANGE, rows.shape[1]), 4), np.int64)
         while row < len(rows):
             data = self._more(needed)
             ended = len(data) < needed
-            stop = data.rfind(b"\n") + 1
-            if ended and stop < len(data):  # the last line of a file may lack its end
+            endless = ended and not data.endswith(b"\n")  # the last line of a file may lack its end, or be cut
+            if endless:
                 data += b"\n"
-                stop = len(data)
+            stop = data.rfind(b"\n") + 1
             if not stop:
-                if ended:
-                    raise self._cut(row)
                 needed *= 2  # a row longer than a block
                 continue
-            block = np.frombuffer(data, np.uint8, stop)
             words = np.empty(stop, np.uint8)
-            row, at, used, asked, length = split_text(block, rows, row, words, strange)
+            row, at, used, asked, length = split_text(np.frombuffer(data, np.uint8, stop), rows, row, words, strange)
             for number, column, begin, end in strange[:asked]:
-                rows[number, column] = self._number(data[begin:end], number)
+                try:
+                    rows[number, column] = float(data[begin:end])
+                except ValueError:
+                    if endless and end == stop - 1:
+                        raise self._cut(number) from None
+                    shown = data[begin : min(end, begin + 40)].decode("utf-8", "replace")
+                    raise self._wrong(number, f"holds {shown!r}, which is no number") from None
             self._keep(words[:used].tobytes())
             if length >= 0:
-                word = data[at : at + _HEADER].split(b" ", 1)[0].decode("utf-8", "replace")
-                size = rows.shape[1]
-                if length < size and ended and data.find(b"\n", at) == len(data) - 1:
+                if endless and data.find(b"\n", at) == stop - 1:
                     raise self._cut(row)
-                raise self._wrong(row, f"({word!r}) holds {length:,} numbers, and the first line says {size:,}")
+                word = data[at : at + _HEADER].split()[0].decode("utf-8", "replace")
+                raise self._wrong(row, f"({word!r}) holds {length:,} numbers, and the first line says {rows.shape[1]:,}")
             self.rest = data[at:]
             if ended and row < len(rows) and not self.rest.strip():
                 raise self._cut(row)
@@ -251,13 +254,6 @@ class _Reader:
             words = [word.decode("utf-8", "replace") for word in raw]
             self.undecodable += sum(word.encode() != bytes_ for word, bytes_ in zip(words, raw))
         self.words += words[:-1]
-
-    def _number(self, text: bytes, row: int) -> float:
-        try:
-            return float(text)
-        except ValueError:
-            shown = text[:40].decode("utf-8", "replace")
-            raise self._wrong(row, f"holds {shown!r}, which is no number") from None
 
     def _cut(self, row: int) -> DataError:
         return DataError(

@@ -162,7 +162,8 @@ def evaluate_analogies(
         raise DataError(f"{path} holds no question: a line of it has four words, as in 'Athens Greece Oslo Norway'")
 
     asked = np.array(questions, np.int64).reshape(-1, 4)
-    right = groups[_answers(vectors, asked[:, :3], groups)] == groups[asked[:, 3]]
+    answers = _answers(vectors, asked[:, :3], groups)
+    right = (answers >= 0) & (groups[answers] == groups[asked[:, 3]])
     where = np.array(section_of, np.int64)
     all_of = np.bincount(where, minlength=len(names))
     correct = np.bincount(where[right], minlength=len(names))
@@ -197,27 +198,25 @@ def evaluate_similarity(
     fold, row_of, _ = _vocabulary(vectors, restrict_vocab, case_insensitive)
     ratings: list[float] = []
     cosines: list[float] = []
-    unknown = invalid = 0
-    first = True
-    for line in read_lines(path):
-        if not line.strip() or line.startswith("#"):
-            continue
+    known = unknown = invalid = 0
+    for number, line in enumerate(line for line in read_lines(path) if line.strip() and not line.startswith("#")):
         pair = _pair(line)
         if pair is None:
-            invalid += not first  # the first line may be a heading
+            invalid += number > 0  # the first line may be a heading
+            continue
+        first, second, rating = pair
+        a, b = row_of.get(fold(first)), row_of.get(fold(second))
+        if a is not None and b is not None:
+            known += 1
+            cosine = vectors.similarity(vectors.words[a], vectors.words[b])
         else:
-            a, b = (row_of.get(fold(word)) for word in pair[:2])
-            if a is None or b is None:
-                unknown += 1
-            if a is not None and b is not None:
-                ratings.append(pair[2])
-                cosines.append(vectors.similarity(vectors.words[a], vectors.words[b]))
-            elif dummy4unknown:
-                ratings.append(pair[2])
-                cosines.append(0.0)
-        first = False
+            unknown += 1
+            if not dummy4unknown:
+                continue
+            cosine = 0.0
+        ratings.append(rating)
+        cosines.append(cosine)
     pairs = len(ratings)
-    known = pairs - unknown if dummy4unknown else pairs
     if pairs < 2:
         raise DataError(
             f"a correlation needs two pairs of words with vectors: got {pairs} from {path}, with {unknown:,} pairs of unknown "
@@ -262,12 +261,12 @@ def _vocabulary(
 
 
 def _answers(vectors: WordVectors, questions: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The row of the best answer to each of ``questions`` (q, 3), or that of ``a``, which is none, if no other word is left."""
+    """The row of the best answer to each of ``questions`` (q, 3), or -1 if no word is left."""
     asked, numbered = np.unique(questions, return_inverse=True)
     numbered = numbered.reshape(questions.shape)
     units = vectors.vectors[asked] / np.where(vectors.norms[asked] > 0, vectors.norms[asked], 1)[:, None]
     scores = np.full(len(questions), -np.inf, np.float32)
-    best = questions[:, 0].copy()
+    best = np.full(len(questions), -1, np.int64)
     for start in range(0, len(groups), _BLOCK):
         stop = min(start + _BLOCK, len(groups))
         similarities = matmul(units, vectors.vectors[start:stop].T)

@@ -160,6 +160,8 @@ class WordVectors:
             UnknownWordError: a word without a vector; the message offers some spelled alike.
             UsageError: nothing to compare with, or a limit below 1.
         """
+        if topn < 1:  # asking for those of the query besides would hide it
+            raise UsageError(f"topn and restrict_vocab must be at least 1: got {topn} and {restrict_vocab}")
         target, rows = self._sum(_listed(positive), _listed(negative))
         best, similarities = self.nearest(target[None], topn + len(rows), restrict_vocab)
         found = [
