@@ -24,7 +24,7 @@ from minigrad.formats.atomic import replacing
 from minigrad.kernels.decimal import WIDEST
 from minigrad.kernels.wordfile import join_text, split_binary, split_text
 
-_BLOCK = 1 << 24  # bytes read or written at a time
+_BLOCK = 1 << 20  # bytes read or written at a time; larger ones leave the cache, and take three times as long
 _HEADER = 100  # bytes, far more than two numbers need
 _STRANGE = 4096  # numbers in one go that Python has to read
 _NUMBERS = b"0123456789+-.eE \t\rnaNAifIF"  # the bytes of which rows of decimals consist
@@ -121,9 +121,9 @@ def write(path: str | os.PathLike, words: Sequence[str], vectors: np.ndarray, *,
 
 
 def text_rows(vectors: np.ndarray, words: Sequence[str] | None = None, separator: str = " ") -> Iterator[bytes]:
-    """The rows of the text format, some megabytes at a time; without ``words``, the decimals alone."""
+    """The rows of the text format, a megabyte at a time; without ``words``, the decimals alone."""
     size = vectors.shape[1]
-    block = max(1, _BLOCK // (16 * (WIDEST + 1) * max(size, 1)))
+    block = max(1, _BLOCK // ((WIDEST + 1) * max(size, 1)))
     for start in range(0, len(vectors), block):
         rows = vectors[start : start + block]
         some = b"" if words is None else _encoded(words[start : start + block])

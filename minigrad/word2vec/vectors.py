@@ -52,8 +52,8 @@ class WordVectors:
         if len(self.index_of) != len(self.words):
             twice = next(word for word, times in Counter(self.words).items() if times > 1)
             raise DataError(f"each word has one vector: got {twice!r} twice; drop all but the first")
-        strange = next((word for word in self.words if not isinstance(word, str)), None)
-        if strange is not None:
+        if not all(issubclass(kind, str) for kind in set(map(type, self.words))):
+            strange = next(word for word in self.words if not isinstance(word, str))
             raise DataError(f"words are text: got {strange!r} among them; convert it first")
         self.counts: np.ndarray | None = None
         if counts is not None:
