@@ -11,7 +11,8 @@ before anything is allocated.
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -79,17 +80,41 @@ def read(
     Raises:
         CheckpointError: the file is missing, unreadable, truncated, damaged, or no safetensors file.
     """
+    with _opened(path) as file:
+        entries, metadata, origin = _read_header(file, path)
+        arrays = {name: _read_array(file, origin, entry, path) for name, entry in entries.items() if select(name)}
+    return arrays, metadata
+
+
+def memory_map(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """As :func:`read`, but the arrays stay in the file: what is not looked at is not read, and processes share the memory.
+
+    The arrays are read-only, and the file must not be written to while they are used; to replace it, as :func:`write` does, is
+    safe (Windows refuses it). bfloat16 is read at once.
+    """
+    with _opened(path) as file:
+        entries, metadata, origin = _read_header(file, path)
+        arrays = {}
+        for name, entry in entries.items():
+            if entry.code == "BF16" or entry.start == entry.stop:  # no memory can be mapped for nothing
+                arrays[name] = _read_array(file, origin, entry, path)
+            else:
+                where = {"mode": "r", "offset": origin + entry.start, "shape": entry.shape}
+                arrays[name] = np.asarray(np.memmap(file, _DTYPES[entry.code], **where))
+    return arrays, metadata
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
     if Path(path).is_dir():
         raise CheckpointError(f"a safetensors file was expected: {path} is a directory; name a file inside it")
     try:
         with open(path, "rb") as file:
-            entries, metadata, origin = _read_header(file, path)
-            arrays = {name: _read_array(file, origin, entry, path) for name, entry in entries.items() if select(name)}
+            yield file
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}; check its name") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
-    return arrays, metadata
 
 
 def _encode_header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:

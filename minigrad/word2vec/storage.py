@@ -16,10 +16,14 @@ Stored = tuple[list[str], np.ndarray, "np.ndarray | None"]
 """Words, vectors and counts."""
 
 
-def load(path: str | os.PathLike, *, binary: bool | None, limit: int | None) -> Stored:
+def load(path: str | os.PathLike, *, binary: bool | None, limit: int | None, mmap: bool) -> Stored:
     """See :meth:`minigrad.word2vec.vectors.WordVectors.load`."""
     if os.fspath(path).endswith(".safetensors"):
-        return _load_safetensors(path, limit)
+        return _load_safetensors(path, limit, mmap)
+    if mmap:
+        raise UsageError(
+            f"only a .safetensors file can be mapped into memory: got {path}; save the vectors in that format first"
+        )
     file = word2vec.read(path, binary=binary, limit=limit)
     if any(file.repairs):
         _log.warning("%s: %s", path, file.repairs)
@@ -43,8 +47,8 @@ def save(path: str | os.PathLike, words: Sequence[str], vectors: np.ndarray, cou
         raise UsageError(f"a file of word vectors ends in .safetensors, .bin, .txt or .vec: got {path}; rename it")
 
 
-def _load_safetensors(path: str | os.PathLike, limit: int | None) -> Stored:
-    arrays, _ = safetensors.read(path)
+def _load_safetensors(path: str | os.PathLike, limit: int | None, mmap: bool) -> Stored:
+    arrays, _ = (safetensors.memory_map if mmap else safetensors.read)(path)
     try:
         words = json.loads(arrays["words"].tobytes())
         vectors, counts = arrays["vectors"], arrays.get("counts")

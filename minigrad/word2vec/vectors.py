@@ -63,19 +63,23 @@ class WordVectors:
                 raise ShapeError(f"each word has one count: got {self.counts.shape} for {len(self.words):,} words")
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, binary: bool | None = None, limit: int | None = None) -> "WordVectors":
+    def load(
+        cls, path: str | os.PathLike, *, binary: bool | None = None, limit: int | None = None, mmap: bool = False
+    ) -> "WordVectors":
         """Read the vectors of a file: word2vec's text or binary format, plain or gzipped, or safetensors.
 
         Args:
             path: a name that ends in ``.safetensors`` tells that format, and ``.gz`` that the file is compressed.
             binary: which of word2vec's formats; ``None`` finds out from the first row.
             limit: read only so many words, the first of the file.
+            mmap: leave the vectors in the file until they are asked for, which only safetensors allows.
 
         Raises:
             DataError: see :func:`minigrad.formats.word2vec.read`, which also says what is repaired, with a warning in the log.
             CheckpointError: a safetensors file that cannot be read.
+            UsageError: ``mmap`` for another format.
         """
-        return cls(*storage.load(path, binary=binary, limit=limit))
+        return cls(*storage.load(path, binary=binary, limit=limit, mmap=mmap))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a file whose name tells its format: ``.safetensors``, ``.bin`` (word2vec binary), ``.txt`` or ``.vec`` (text).

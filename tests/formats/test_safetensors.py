@@ -100,6 +100,20 @@ def test_arrays_read_can_be_written_to(tmp_path):
     assert arrays["x"].flags.owndata
 
 
+@in_one_directory
+@given(arrays=any_arrays)
+def test_mapped_arrays_are_those_read(tmp_path, arrays):
+    safetensors.write(tmp_path / "a", arrays, {"k": "v"})
+    got, metadata = safetensors.memory_map(tmp_path / "a")
+    assert metadata == {"k": "v"}
+    assert got.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array)
+        assert not (got[name].size and got[name].flags.writeable)
+    with pytest.raises(CheckpointError, match=r"there is no file .*missing"):
+        safetensors.memory_map(tmp_path / "missing")
+
+
 def test_only_selected_arrays_are_read(tmp_path):
     safetensors.write(tmp_path / "a", {"model.w": np.ones(2), "adam.m": np.zeros(2)})
     arrays, _ = safetensors.read(tmp_path / "a", lambda name: name.startswith("model."))

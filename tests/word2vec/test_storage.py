@@ -35,6 +35,20 @@ def test_safetensors_holds_any_word(tmp_path):
     assert (loaded.words, loaded.counts) == (words, None)
 
 
+def test_vectors_can_stay_in_the_file(tmp_path, vectors):
+    vectors.save(tmp_path / "v.safetensors")
+    vectors.save(tmp_path / "v.bin")
+    mapped = WordVectors.load(tmp_path / "v.safetensors", mmap=True, limit=2)
+    owner = mapped.vectors
+    while owner is not None and not isinstance(owner, np.memmap):
+        owner = owner.base
+    assert owner is not None
+    np.testing.assert_array_equal(mapped.vectors, vectors.vectors[:2])
+    assert mapped.similarity("the", "Käse") == vectors.similarity("the", "Käse")
+    with pytest.raises(UsageError, match=r"only a .safetensors file can be mapped"):
+        WordVectors.load(tmp_path / "v.bin", mmap=True)
+
+
 def test_names_that_tell_no_format(tmp_path, vectors):
     for name in ("v", "v.npy", "v.safetensors.gz"):
         with pytest.raises(UsageError, match=r"ends in .safetensors, .bin, .txt or .vec: got "):
