@@ -38,7 +38,8 @@ def write(
         CheckpointError: the files cannot be written.
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(words) or (counts is not None and len(counts) != len(words)):
+    fits = vectors.ndim == 2 and len(vectors) == len(words) and vectors.size
+    if not fits or (counts is not None and len(counts) != len(words)):
         raise ShapeError(
             f"each word has a row of vectors and, if any, a count: got {len(words):,} words, an array of shape {vectors.shape}"
             + ("" if counts is None else f" and {len(counts):,} counts")

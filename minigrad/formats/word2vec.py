@@ -19,12 +19,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from minigrad.errors import DataError, ShapeError
+from minigrad.errors import DataError, ShapeError, UsageError
 from minigrad.formats.atomic import replacing
 from minigrad.kernels.decimal import WIDEST
 from minigrad.kernels.wordfile import join_text, split_binary, split_text
 
-_BLOCK = 1 << 20  # bytes read or written at a time; larger ones leave the cache, and take three times as long
+_BLOCK = 1 << 20  # bytes read or written at a time: few enough for the cache
 _HEADER = 100  # bytes, far more than two numbers need
 _STRANGE = 4096  # numbers in one go that Python has to read
 _NUMBERS = b"0123456789+-.eE \t\rnaNAifIF"  # the bytes of which rows of decimals consist
@@ -71,9 +71,10 @@ def read(path: str | os.PathLike, *, binary: bool | None = None, limit: int | No
     Raises:
         DataError: a file that is missing, unreadable, or not gzip although its name says so; no header; fewer or more rows than
             the header names, which a cut file has; a row with another number of decimals, or with something else than decimals.
+        UsageError: a limit below 1.
     """
     if limit is not None and limit < 1:
-        raise DataError(f"limit is a number of words of at least 1: got {limit}")
+        raise UsageError(f"limit is a number of words of at least 1: got {limit}")
     with _opened(path) as file:
         named, size = _read_header(file, path)
         rows = named if limit is None else min(named, limit)
@@ -105,11 +106,11 @@ def write(path: str | os.PathLike, words: Sequence[str], vectors: np.ndarray, *,
 
     Raises:
         DataError: a word with a space or a newline, or one that UTF-8 cannot hold.
-        ShapeError: not one row for each word.
+        ShapeError: not one row for each word, or no row at all.
         CheckpointError: the file cannot be written; an earlier one at ``path`` is then unchanged.
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(words):
+    if vectors.ndim != 2 or len(vectors) != len(words) or not vectors.size:
         raise ShapeError(f"each word has a row of vectors: got an array of shape {vectors.shape} for {len(words):,} words")
     with replacing(path) as file:
         if os.fspath(path).endswith(".gz"):
@@ -123,12 +124,12 @@ def write(path: str | os.PathLike, words: Sequence[str], vectors: np.ndarray, *,
 def text_rows(vectors: np.ndarray, words: Sequence[str] | None = None, separator: str = " ") -> Iterator[bytes]:
     """The rows of the text format, a megabyte at a time; without ``words``, the decimals alone."""
     size = vectors.shape[1]
-    block = max(1, _BLOCK // ((WIDEST + 1) * max(size, 1)))
+    block = max(1, _BLOCK // ((WIDEST + 1) * size))
     for start in range(0, len(vectors), block):
         rows = vectors[start : start + block]
         some = b"" if words is None else _encoded(words[start : start + block])
         names = np.frombuffer(some, np.uint8)
-        out = np.empty(len(some) + len(rows) * (size * (WIDEST + 1)), np.uint8)
+        out = np.empty(len(some) + len(rows) * size * (WIDEST + 1), np.uint8)
         row = at = 0
         while row < len(rows):
             row, at, used = join_text(names, at, rows, row, ord(separator), out)

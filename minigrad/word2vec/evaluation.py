@@ -120,7 +120,8 @@ def evaluate_analogies(
     To "a is to b as c is to ?" the answer is the word w other than a, b and c that maximises
     cos(w, b) + cos(w, c) - cos(w, a), which is the cosine of w with the sum of unit vectors b + c - a but for a factor
     (3CosAdd: Levy and Goldberg 2014, "Linguistic Regularities in Sparse and Explicit Word Representations", equation 3).
-    So the similarities of the few hundred words of the questions to all words are all that has to be computed.
+    So the similarities of the few hundred words of the questions to all words are all that has to be computed. gensim looks
+    no further than the five nearest words: should all five be words of the question in another case, its answer is one of them.
 
     Args:
         path: a text file, plain or gzipped. A line ``: name`` begins a section, every other one has four words: a, b, c and

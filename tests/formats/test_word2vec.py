@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minigrad.errors import CheckpointError, DataError, ShapeError
+from minigrad.errors import CheckpointError, DataError, ShapeError, UsageError
 from minigrad.formats import word2vec
 
 in_one_directory = settings(
@@ -209,7 +209,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "v.gz").write_bytes((tmp_path / "v.gz").read_bytes()[:-100])
     with pytest.raises(DataError, match="not a whole gzip file"):
         word2vec.read(tmp_path / "v.gz")
-    with pytest.raises(DataError, match="at least 1: got 0"):
+    with pytest.raises(UsageError, match="at least 1: got 0"):
         word2vec.read(tmp_path / "v.gz", limit=0)
 
 
@@ -223,7 +223,7 @@ def test_words_that_the_formats_cannot_hold(tmp_path, word, binary):
 
 
 def test_one_row_for_each_word(tmp_path):
-    for wrong in (np.zeros((3, 2)), np.zeros(2)):
+    for wrong in (np.zeros((3, 2)), np.zeros(2), np.zeros((2, 0))):
         with pytest.raises(ShapeError, match="for 2 words"):
             word2vec.write(tmp_path / "v", ["a", "b"], wrong)
 
