@@ -24,6 +24,8 @@ class Projection(NamedTuple):
 def project(vectors: np.ndarray, method: str = "pca", *, seed: int = 0) -> Projection:
     """Place vectors ``(n, size)`` in the plane.
 
+    Lengths count as directions do. Where the cosine is to tell what is near, give unit vectors.
+
     Args:
         method: ``pca`` keeps distances as far as a linear map can; ``tsne`` keeps neighbours together, at the price of what the
             distances between groups mean, and needs scikit-learn.
