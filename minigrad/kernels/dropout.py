@@ -72,7 +72,7 @@ def dropout_backward(g, p: float, seed: int, offset: int):
 
 
 @core
-def _mix(z):
+def mix(z):
     z = (z ^ (z >> SHIFT_1)) * FACTOR_1
     z = (z ^ (z >> SHIFT_2)) * FACTOR_2
     return z ^ (z >> SHIFT_3)
@@ -81,7 +81,7 @@ def _mix(z):
 @core
 def key_of(seed, offset):
     """The position of the random word number 0 of a mask."""
-    return _mix(_mix(seed) + offset * GAMMA)
+    return mix(mix(seed) + offset * GAMMA)
 
 
 @core
@@ -89,7 +89,7 @@ def draw(words, key, first):
     """Fill ``words`` with the random words of a mask from number ``first`` on."""
     start = key + first * GAMMA
     for k in range(words.size):
-        words[k] = _mix(start + np.uint64(k) * GAMMA)
+        words[k] = mix(start + np.uint64(k) * GAMMA)
 
 
 @core

@@ -72,7 +72,7 @@ class Emitter:
         return self._load(address, self.vector)
 
     def broadcast(self, address):
-        return self._splat(self._load(address, self.element))
+        return self.splat(self._load(address, self.element))
 
     def store(self, value, address):
         self.builder.store(value, self.builder.inttoptr(address, self.vector.as_pointer()), align=1)
@@ -82,7 +82,7 @@ class Emitter:
         lane = ir.IntType(8 * self.itemsize)  # as wide as the element, which is what the older instruction sets want
         count = self.builder.trunc(count, lane) if lane.width < _INT.width else count
         order = ir.Constant(ir.VectorType(lane, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", order, self._splat(count))
+        return self.builder.icmp_signed("<", order, self.splat(count))
 
     def load_masked(self, address, mask):
         """Loads the lanes of the mask and touches no other memory; the other lanes are zero."""
@@ -102,7 +102,7 @@ class Emitter:
     def _load(self, address, kind):
         return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=1)
 
-    def _splat(self, scalar):
+    def splat(self, scalar):
         undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         return self.shuffle(self.builder.insert_element(undefined, scalar, _INT32(0)), undefined, [0] * self.lanes)
 

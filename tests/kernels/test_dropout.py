@@ -122,5 +122,5 @@ def test_seeds_are_taken_modulo_two_to_the_64():
 def test_words_are_those_of_the_published_generator():
     """The first three outputs of splitmix64 from the state 1234567."""
     with np.errstate(over="ignore"):
-        words = [int(kernel._mix(np.uint64(1234567) + np.uint64(k) * kernel.GAMMA)) for k in (1, 2, 3)]
+        words = [int(kernel.mix(np.uint64(1234567) + np.uint64(k) * kernel.GAMMA)) for k in (1, 2, 3)]
     assert words == [6457827717110365317, 3203168211198807973, 9817491932198370423]

@@ -1,0 +1,431 @@
+"""The two innermost steps of word2vec, written as LLVM vectors: scores of a few rows against a few others, and their updates.
+
+A *window* is m rows of one table (the contexts) against n rows of another (the targets). Taken together, and not pair by pair,
+its arithmetic is that of a small matrix product, whose operands stay in registers: Ji et al., "Parallelizing Word2Vec in Shared
+and Distributed Memory", 2016, section 3. What is new here is the vectors: the scores of a group of targets are summed in one
+tree of shuffles, and one pass over the rows adds both gradients.
+
+Rows are whole vectors long, the columns beyond the size being zero; see :func:`padded`. Numba's cache on disk knows the CPU,
+but not this file: after a change here, remove ``minigrad/kernels/__pycache__``.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import overload
+
+from minigrad.kernels.microkernel import Emitter, address, instructions, vector_bytes
+
+LINE = 64  # bytes of a cache line, and of the widest vector
+
+_INT = ir.IntType(64)
+_ADDRESS = types.intp
+
+
+def padded(size: int, itemsize: int) -> int:
+    """The columns of a table whose rows hold ``size`` numbers and fill whole cache lines."""
+    lanes = LINE // itemsize
+    return -(-size // lanes) * lanes
+
+
+def group(itemsize: int) -> int:
+    """How many targets are worked on at a time: as many as leave the sums and the rows in registers."""
+    lanes = max(vector_bytes(), 16) // itemsize
+    return min(lanes, 8 if vector_bytes() == 64 else 4)
+
+
+def dots(rows, at, m, others, targets, n, scores):
+    """Set ``scores[j, q]`` to ``rows[at[j]] . others[targets[q]]`` for j < m and q < n.
+
+    Args:
+        rows, others: ``(.., columns)``, tables with :func:`padded` columns.
+        at, targets: int64, row numbers, at least ``m`` and ``n`` of them, both at least 1.
+        scores: ``(.., a multiple of group(itemsize))``; the columns from ``n`` to the next such multiple become anything.
+    """
+    scores[:m, :n] = rows[at[:m]] @ others[targets[:n]].T
+
+
+def update(old, old_at, rows, at, m, others, targets, n, slopes):
+    """Add ``slopes[j, q] others[targets[q]]`` to ``rows[at[j]]`` and ``slopes[j, q] old[old_at[j]]`` to ``others[targets[q]]``.
+
+    Arguments as for :func:`dots`. ``old`` may be ``rows`` itself, read before it changes, where no row number repeats in
+    ``at`` and ``n`` is at most one group.
+    """
+    x, v = old[old_at[:m]], others[targets[:n]]
+    np.add.at(rows, at[:m], slopes[:m, :n] @ v)
+    np.add.at(others, targets[:n], slopes[:m, :n].T @ x)
+
+
+def sum_rows(rows, at, m, factor, total):
+    """Set ``total[0]`` to ``factor`` times the sum of ``rows[at[j]]`` for j < m; ``total`` is ``(1, columns)``."""
+    total[0] = factor * rows[at[:m]].sum(0)
+
+
+def add_row(rows, at, m, row):
+    """Add ``row[0]`` to ``rows[at[j]]`` for each j < m; ``row`` is ``(1, columns)``, and all zero afterwards."""
+    np.add.at(rows, at[:m], row[0])
+    row[0] = 0
+
+
+def _loop(builder, count, initial, body):
+    """Writes a loop that runs ``count`` times, at least once: ``body(index, values)`` gives the next round's values."""
+    before, inside = builder.block, builder.append_basic_block("loop")
+    builder.branch(inside)
+    builder.position_at_end(inside)
+    index, *values = (builder.phi(start.type) for start in (_INT(0), *initial))
+    following = body(index, values)
+    after_one = builder.add(index, _INT(1))
+    end, after = builder.block, builder.append_basic_block("after")
+    for phi, start, value in zip([index, *values], [_INT(0), *initial], [after_one, *following]):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, end)
+    builder.cbranch(builder.icmp_signed("<", after_one, count), inside, after)
+    builder.position_at_end(after)
+    return following
+
+
+class _Rows:
+    """A table and the list of the row numbers in use, as addresses, so that row j begins at ``base + list[j] * step``."""
+
+    def __init__(self, builder, base, step, numbers):
+        self.builder, self.base, self.step, self.numbers = builder, base, step, numbers
+
+    def start(self, j):
+        builder = self.builder
+        place = builder.add(self.numbers, builder.shl(j, _INT(3)))
+        number = builder.load(builder.inttoptr(place, _INT.as_pointer()))
+        return builder.add(self.base, builder.mul(number, self.step))
+
+
+def _lane_sums(e, vectors):
+    """A vector whose lane i is the sum of ``vectors[i]``'s lanes; there are as many vectors as lanes.
+
+    Each round makes one vector of two, with half as many partial sums of each. The first rounds stay within 128 bits, where
+    shuffles are cheapest.
+    """
+    unit, lanes = 16 // e.itemsize, e.lanes
+    run = 1
+    while run < unit:  # of both operands the first halves of each unit, in runs by turns, plus the second halves
+        places = [s + c + k + y for s in range(0, lanes, unit) for c in range(0, unit // 2, run) for y in (0, lanes) for k in range(run)]
+        vectors = _fold(e, vectors, places, unit // 2)
+        run *= 2
+    span = lanes
+    while span > unit:  # the first halves of each span, first those of one operand, plus the second halves
+        places = [y + s + k for y in (0, lanes) for s in range(0, lanes, span) for k in range(span // 2)]
+        vectors = _fold(e, vectors, places, span // 2)
+        span //= 2
+    return vectors[0]
+
+
+def _fold(e, vectors, places, distance):
+    """Of each two neighbours, the lanes at ``places`` plus those that lie ``distance`` behind them."""
+    behind = [place + distance for place in places]
+    return [
+        e.builder.fadd(e.shuffle(x, y, places), e.shuffle(x, y, behind)) for x, y in zip(vectors[::2], vectors[1::2])
+    ]
+
+
+def _function(module, name, arguments):
+    """``(function, builder)`` of a new function of so many integers; the builder is None where the module has it already."""
+    if name in module.globals:
+        return module.globals[name], None
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * arguments), name)
+    function.linkage = "linkonce_odr"
+    return function, ir.IRBuilder(function.append_basic_block("entry"))
+
+
+def _dots_function(module, dtype, targets, height):
+    """Scores of ``height`` rows at a time against ``targets`` targets. With fewer than ``height`` rows it is not to be called."""
+    function, builder = _function(module, f"minigrad_dots_{dtype}_{targets}x{height}", 10)
+    if builder is None:
+        return function
+    base, step, at, m, others, others_step, chosen, vectors, scores, scores_step = function.args
+    e = Emitter(builder, dtype)
+    width = group(e.itemsize)
+    rows, table = _Rows(builder, base, step, at), _Rows(builder, others, others_step, chosen)
+    v = [table.start(_INT(q)) for q in range(targets)]
+    last = builder.sub(m, _INT(height))
+    rounds = builder.udiv(builder.add(m, _INT(height - 1)), _INT(height))
+
+    def some_rows(index, _):
+        # The last rows overlap those before them, where m is no multiple of the height.
+        j = builder.mul(index, _INT(height))
+        j = builder.select(builder.icmp_signed("<", j, last), j, last)
+        u = [rows.start(builder.add(j, _INT(i))) for i in range(height)]
+
+        def one_vector(c, sums):
+            offset = builder.mul(c, _INT(e.bytes))
+            mine = [e.load(builder.add(x, offset)) for x in u]
+            theirs = [e.load(builder.add(y, offset)) for y in v]
+            return [e.multiply_add(x, y, sums[i * targets + q]) for i, x in enumerate(mine) for q, y in enumerate(theirs)]
+
+        sums = _loop(builder, vectors, [e.zero] * (height * targets), one_vector)
+        spread = [e.zero] * e.lanes
+        for i in range(height):
+            spread[i * width : i * width + targets] = sums[i * targets : (i + 1) * targets]
+        whole = _lane_sums(e, spread)
+        for i in range(height):
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(i * width, (i + 1) * width)))
+            part = builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), lanes)
+            place = builder.add(scores, builder.mul(builder.add(j, _INT(i)), scores_step))
+            builder.store(part, builder.inttoptr(place, part.type.as_pointer()), align=1)
+        return []
+
+    _loop(builder, rounds, [], some_rows)
+    builder.ret_void()
+    return function
+
+
+def _update_function(module, dtype, targets):
+    """Both gradients' additions for one group of targets."""
+    function, builder = _function(module, f"minigrad_update_{dtype}_{targets}", 13)
+    if builder is None:
+        return function
+    (old, old_step, old_at, base, step, at, m, others, others_step, chosen, vectors, slopes, slopes_step) = function.args
+    e = Emitter(builder, dtype)
+    source, rows = _Rows(builder, old, old_step, old_at), _Rows(builder, base, step, at)
+    table = _Rows(builder, others, others_step, chosen)
+    places = [table.start(_INT(q)) for q in range(targets)]
+
+    def one_vector(c, _):
+        offset = builder.mul(c, _INT(e.bytes))
+        theirs = [e.load(builder.add(place, offset)) for place in places]
+
+        def one_row(j, changes):
+            slope = builder.add(slopes, builder.mul(j, slopes_step))
+            x = e.load(builder.add(source.start(j), offset))
+            place = builder.add(rows.start(j), offset)
+            y = e.load(place)
+            following = []
+            for q in range(targets):
+                factor = e.broadcast(e.at(slope, q, e.itemsize))
+                y = e.multiply_add(factor, theirs[q], y)
+                following.append(e.multiply_add(factor, x, changes[q]))
+            e.store(y, place)
+            return following
+
+        changes = _loop(builder, m, [e.zero] * targets, one_row)
+        for place, change in zip(places, changes):  # read again: a target may be there twice
+            place = builder.add(place, offset)
+            e.store(builder.fadd(e.load(place), change), place)
+        return []
+
+    _loop(builder, vectors, [], one_vector)
+    builder.ret_void()
+    return function
+
+
+def _switch(builder, count, width, call):
+    """Calls ``call(k)`` for the value k of ``count``, 1 to ``width``."""
+    end = builder.append_basic_block("switch.end")
+    switch = builder.switch(count, end)
+    for k in range(1, width + 1):
+        block = builder.append_basic_block("switch.case")
+        switch.add_case(_INT(k), block)
+        with builder.goto_block(block):
+            call(k)
+            builder.branch(end)
+    builder.position_at_end(end)
+
+
+@instructions
+def _dots_group(typingctx, like, base, step, at, m, others, others_step, chosen, n, vectors, scores, scores_step):
+    """:func:`dots` of at most one group of targets, on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        n, passed = arguments[8], [*arguments[1:8], *arguments[9:]]
+        itemsize = like.bitwidth // 8
+        height = vector_bytes() // itemsize // group(itemsize)
+
+        def call(targets):
+            single = builder.icmp_signed("<", arguments[4], _INT(height))
+            with builder.if_else(single) as (one, more):
+                with one:
+                    builder.call(_dots_function(builder.module, like, targets, 1), passed)
+                with more:
+                    builder.call(_dots_function(builder.module, like, targets, height), passed)
+
+        _switch(builder, n, group(itemsize), call)
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 11), codegen
+
+
+@instructions
+def _update_group(
+    typingctx, like, old, old_step, old_at, base, step, at, m, others, others_step, chosen, n, vectors, slopes, slopes_step
+):
+    """:func:`update` for at most one group of targets, on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        n, passed = arguments[11], [*arguments[1:11], *arguments[12:]]
+        width = group(like.bitwidth // 8)
+        _switch(builder, n, width, lambda k: builder.call(_update_function(builder.module, like, k), passed))
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 14), codegen
+
+
+@instructions
+def _sum_rows_group(typingctx, like, base, step, at, m, factor, total, vectors):
+    """:func:`sum_rows` on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        _, base, step, at, m, factor, total, vectors = arguments
+        e = Emitter(builder, like)
+        rows = _Rows(builder, base, step, at)
+        factor = e.splat(factor)
+
+        def one_vector(c, _):
+            offset = builder.mul(c, _INT(e.bytes))
+
+            def one_row(j, sums):
+                return [builder.fadd(sums[0], e.load(builder.add(rows.start(j), offset)))]
+
+            (sums,) = _loop(builder, m, [e.zero], one_row)
+            e.store(builder.fmul(factor, sums), builder.add(total, offset))
+            return []
+
+        _loop(builder, vectors, [], one_vector)
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 4, like, *[_ADDRESS] * 2), codegen
+
+
+@instructions
+def _add_row_group(typingctx, like, base, step, at, m, row, vectors):
+    """:func:`add_row` on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        _, base, step, at, m, row, vectors = arguments
+        e = Emitter(builder, like)
+        rows = _Rows(builder, base, step, at)
+
+        def one_vector(c, _):
+            offset = builder.mul(c, _INT(e.bytes))
+            place = builder.add(row, offset)
+            change = e.load(place)
+            e.store(e.zero, place)
+
+            def one_row(j, _):
+                place = builder.add(rows.start(j), offset)
+                e.store(builder.fadd(e.load(place), change), place)
+                return []
+
+            _loop(builder, m, [], one_row)
+            return []
+
+        _loop(builder, vectors, [], one_vector)
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 6), codegen
+
+
+def _in_lanes() -> bool:
+    return vector_bytes() > 0 and not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+@overload(dots, jit_options={"error_model": "numpy"})
+def _dots(rows, at, m, others, targets, n, scores):
+    if not _in_lanes():
+        return _plain_dots
+    width, lanes = group(rows.dtype.bitwidth // 8), vector_bytes() // (rows.dtype.bitwidth // 8)
+
+    def in_lanes(rows, at, m, others, targets, n, scores):
+        like = rows.dtype.type(0)
+        size = rows.itemsize
+        for q in range(0, n, width):
+            _dots_group(
+                like, address(rows), rows.shape[1] * size, address(at), m,
+                address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
+                rows.shape[1] // lanes, address(scores) + q * size, scores.shape[1] * size,
+            )  # fmt: skip
+
+    return in_lanes
+
+
+@overload(update, jit_options={"error_model": "numpy"})
+def _update(old, old_at, rows, at, m, others, targets, n, slopes):
+    if not _in_lanes():
+        return _plain_update
+    width, lanes = group(rows.dtype.bitwidth // 8), vector_bytes() // (rows.dtype.bitwidth // 8)
+
+    def in_lanes(old, old_at, rows, at, m, others, targets, n, slopes):
+        like = rows.dtype.type(0)
+        size = rows.itemsize
+        for q in range(0, n, width):
+            _update_group(
+                like, address(old), old.shape[1] * size, address(old_at), address(rows), rows.shape[1] * size, address(at), m,
+                address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
+                rows.shape[1] // lanes, address(slopes) + q * size, slopes.shape[1] * size,
+            )  # fmt: skip
+
+    return in_lanes
+
+
+@overload(sum_rows, jit_options={"error_model": "numpy"})
+def _sum_rows(rows, at, m, factor, total):
+    if not _in_lanes():
+        return _plain_sum_rows
+    lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
+
+    def in_lanes(rows, at, m, factor, total):
+        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
+        _sum_rows_group(like, address(rows), step, address(at), m, factor, address(total), rows.shape[1] // lanes)
+
+    return in_lanes
+
+
+@overload(add_row, jit_options={"error_model": "numpy"})
+def _add_row(rows, at, m, row):
+    if not _in_lanes():
+        return _plain_add_row
+    lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
+
+    def in_lanes(rows, at, m, row):
+        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
+        _add_row_group(like, address(rows), step, address(at), m, address(row), rows.shape[1] // lanes)
+
+    return in_lanes
+
+
+def _plain_sum_rows(rows, at, m, factor, total):
+    for k in range(rows.shape[1]):
+        value = rows.dtype.type(0)
+        for j in range(m):
+            value += rows[at[j], k]
+        total[0, k] = factor * value
+
+
+def _plain_add_row(rows, at, m, row):
+    for k in range(rows.shape[1]):
+        for j in range(m):
+            rows[at[j], k] += row[0, k]
+        row[0, k] = 0
+
+
+def _plain_dots(rows, at, m, others, targets, n, scores):
+    for j in range(m):
+        x = rows[at[j]]
+        for q in range(n):
+            y = others[targets[q]]
+            total = rows.dtype.type(0)
+            for k in range(x.size):
+                total += x[k] * y[k]
+            scores[j, q] = total
+
+
+def _plain_update(old, old_at, rows, at, m, others, targets, n, slopes):
+    theirs, changes = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
+    for k in range(rows.shape[1]):
+        for q in range(n):
+            theirs[q], changes[q] = others[targets[q], k], 0
+        for j in range(m):
+            x, y = old[old_at[j], k], rows[at[j], k]
+            for q in range(n):
+                y += slopes[j, q] * theirs[q]
+                changes[q] += slopes[j, q] * x
+            rows[at[j], k] = y
+        for q in range(n):
+            others[targets[q], k] += changes[q]
