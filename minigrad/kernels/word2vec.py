@@ -17,7 +17,7 @@ from numba import prange
 from minigrad.kernels.dropout import GAMMA, MASK64, key_of, mix
 from minigrad.kernels.jit import core, driver
 from minigrad.kernels.vectormath import sigmoid, softplus
-from minigrad.kernels.word2vec_lanes import add_row, dots, group, sum_rows, update
+from minigrad.kernels.word2vec_lanes import add_row, dots, fetch, group, sum_rows, update
 
 END = -1  # in a stream of word numbers, the end of a sentence
 MAX_SENTENCE = 10_000  # words; a longer line is trained in pieces
@@ -120,25 +120,26 @@ def _train_parts(ids, cuts, tables, words, settings, rates, width, seeds, measur
 
 @core
 def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed, measured):
+    # No views of arrays and no fields of tuples in the loops: Numba counts each such reference with an atomic instruction.
     inputs, outputs = tables.inputs, tables.outputs
+    keep, alias, starts, nodes, codes = words
     cbow, mean, negative, window = settings
     number = inputs.dtype.type
     state = seed
-    most = negative + 1 if negative > 0 else _longest(words.starts)
+    most = negative + 1 if negative > 0 else _longest(starts)
     stride = -(-most // width) * width
     # Whole blocks of scores; the last rows are only there to be computed with.
-    rows = 2 * window + _BLOCK
-    slopes = np.zeros((rows, stride), inputs.dtype)
-    flat = slopes.reshape(-1)
-    targets = np.zeros(most, np.int64)
-    ones = np.zeros(most, inputs.dtype)
+    slopes = np.zeros((-(-2 * window // _BLOCK) * _BLOCK, stride), inputs.dtype)
+    blocks = slopes.reshape(-1, _BLOCK)
+    targets, labels = np.zeros(most, np.int64), np.zeros(most, inputs.dtype)
+    coming, coming_labels = np.zeros(most, np.int64), np.zeros(most, inputs.dtype)
+    coming_labels[0] = 1
     contexts = np.zeros(2 * window, np.int64)
     order = np.arange(2 * window)
     copies = np.zeros((1 if cbow else 2 * window, inputs.shape[1]), inputs.dtype)
     error = np.zeros((1, inputs.shape[1]), inputs.dtype)
     sentence = np.empty(MAX_SENTENCE, np.int64)
     windows, pairs, loss = 0, 0, 0.0
-    ones[0] = 1
 
     position = start
     while position < stop:
@@ -149,13 +150,31 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
             if word == END:
                 break
             state += GAMMA
-            if (mix(state) >> _HIGH) <= words.keep[word]:
+            if (mix(state) >> _HIGH) <= keep[word]:
                 sentence[length] = word
                 length += 1
         done = min(1.0, (rates.done + (position - start) * parts) / rates.total)
         rate = number(rates.first + (rates.last - rates.first) * done)
 
-        for i in range(length):
+        following = 0
+        for i in range(-1, length):
+            # The next window's targets are on their way from memory while this window is computed.
+            n = following
+            for q in range(n):
+                targets[q], labels[q] = coming[q], coming_labels[q]
+            if i + 1 < length:
+                centre = sentence[i + 1]
+                if negative > 0:
+                    following, state = _choose(centre, negative, alias, state, coming)
+                else:
+                    following = _path(centre, starts, nodes, codes, coming, coming_labels)
+                fetch(outputs, coming, 0, following)
+            if i < 0:
+                fetch(inputs, sentence, 0, min(length, window + 1))
+                continue
+            if i + window + 1 < length:
+                fetch(inputs, sentence, i + window + 1, 1)
+
             state += GAMMA
             reach = window - np.int64(((mix(state) >> _HIGH) * np.uint64(window)) >> _HIGH)
             m = 0
@@ -165,23 +184,6 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
                     m += 1
             if m == 0:
                 continue
-
-            centre = sentence[i]
-            if negative > 0:
-                targets[0] = centre
-                n = 1
-                for _ in range(negative):
-                    state += GAMMA
-                    word = draw_word(mix(state), words.alias)
-                    if word != centre:
-                        targets[n] = word
-                        n += 1
-            else:
-                first = words.starts[centre]
-                n = words.starts[centre + 1] - first
-                for q in range(n):
-                    targets[q] = words.nodes[first + q]
-                    ones[q] = number(1 - words.codes[first + q])
 
             if cbow:
                 sum_rows(inputs, contexts, m, number(1) / number(m) if mean else number(1), copies)
@@ -195,16 +197,15 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
                 pairs += heads
                 for j in range(heads):
                     for q in range(n):
-                        loss += softplus(-slopes[j, q] if ones[q] > 0 else slopes[j, q])
+                        loss += softplus(-slopes[j, q] if labels[q] > 0 else slopes[j, q])
             windows += 1
 
-            for b in range(0, heads * stride, _BLOCK):
-                block = flat[b : b + _BLOCK]
+            for b in range(-(-heads * stride // _BLOCK)):
                 for k in range(_BLOCK):
-                    block[k] = -rate * sigmoid(block[k])
+                    blocks[b, k] = -rate * sigmoid(blocks[b, k])
             for q in range(n if negative == 0 else 1):
                 for j in range(heads):
-                    slopes[j, q] += rate * ones[q]
+                    slopes[j, q] += rate * labels[q]
 
             if cbow:
                 update(copies, order, error, order, heads, outputs, targets, n, slopes)
@@ -217,6 +218,31 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
                 update(copies, order, inputs, contexts, heads, outputs, targets, n, slopes)
     measured[0] += loss
     measured[1] += pairs
+
+
+@core
+def _choose(centre, negative, alias, state, targets):
+    """Fill in a window's targets, the centre and the negative words; returns their number, and the generator's state."""
+    targets[0] = centre
+    n = 1
+    for _ in range(negative):
+        state += GAMMA
+        word = draw_word(mix(state), alias)
+        if word != centre:
+            targets[n] = word
+            n += 1
+    return n, state
+
+
+@core
+def _path(centre, starts, nodes, codes, targets, labels):
+    """Fill in the centre's path, and label 1 where it takes the branch 0; returns the path's length."""
+    first = starts[centre]
+    n = starts[centre + 1] - first
+    for q in range(n):
+        targets[q] = nodes[first + q]
+        labels[q] = 1 - codes[first + q]
+    return n
 
 
 @core

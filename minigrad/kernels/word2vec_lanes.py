@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import overload
 
 from minigrad.kernels.microkernel import Emitter, address, instructions, vector_bytes
@@ -66,6 +67,10 @@ def add_row(rows, at, m, row):
     """Add ``row[0]`` to ``rows[at[j]]`` for each j < m; ``row`` is ``(1, columns)``, and all zero afterwards."""
     np.add.at(rows, at[:m], row[0])
     row[0] = 0
+
+
+def fetch(rows, at, first, m):
+    """Ask the memory for the ``m`` rows ``rows[at[first + j]]``, which will be needed soon; nothing changes."""
 
 
 def _loop(builder, count, initial, body):
@@ -322,6 +327,36 @@ def _add_row_group(typingctx, like, base, step, at, m, row, vectors):
     return types.void(like, *[_ADDRESS] * 6), codegen
 
 
+@instructions
+def _fetch_group(typingctx, base, step, at, m):
+    """:func:`fetch` on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        base, step, at, m = arguments
+        rows = _Rows(builder, base, step, at)
+        kind = ir.IntType(8).as_pointer()
+        hint = ir.FunctionType(ir.VoidType(), [kind] + [ir.IntType(32)] * 3)
+        prefetch = cgutils.get_or_insert_function(builder.module, hint, "llvm.prefetch.p0")
+        how = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]  # to read, often, data
+        lines = builder.udiv(step, _INT(LINE))
+
+        def one_row(j, _):
+            start = rows.start(j)
+
+            def one_line(c, _):
+                place = builder.add(start, builder.mul(c, _INT(LINE)))
+                builder.call(prefetch, [builder.inttoptr(place, kind), *how])
+                return []
+
+            _loop(builder, lines, [], one_line)
+            return []
+
+        _loop(builder, m, [], one_row)
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 4), codegen
+
+
 def _in_lanes() -> bool:
     return vector_bytes() > 0 and not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 
@@ -360,6 +395,17 @@ def _update(old, old_at, rows, at, m, others, targets, n, slopes):
                 address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
                 rows.shape[1] // lanes, address(slopes) + q * size, slopes.shape[1] * size,
             )  # fmt: skip
+
+    return in_lanes
+
+
+@overload(fetch, jit_options={"error_model": "numpy"})
+def _fetch(rows, at, first, m):
+    if not _in_lanes():
+        return lambda rows, at, first, m: None
+
+    def in_lanes(rows, at, first, m):
+        _fetch_group(address(rows), rows.shape[1] * rows.itemsize, address(at) + 8 * first, m)
 
     return in_lanes
 
