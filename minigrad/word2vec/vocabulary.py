@@ -145,10 +145,8 @@ def choose(
     """
     if min_count < 1 or (max_words is not None and max_words < 2):
         raise UsageError(f"min_count is 1 or more, and max_words 2 or more: got {min_count} and {max_words}")
-    frequent = np.flatnonzero(counts >= min_count)
-    frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
     words, kept, damaged = [], [], 0
-    for number in frequent:
+    for number in frequent(counts, min_count):
         try:
             words.append(table.word(number).decode("utf-8"))
             kept.append(number)
@@ -170,6 +168,12 @@ def choose(
     rank = np.full(len(table), kernel.UNKNOWN, np.int32)
     rank[kept] = np.arange(len(kept), dtype=np.int32)
     return Vocabulary(words, counts[kept]), rank, damaged
+
+
+def frequent(counts: np.ndarray, min_count: int) -> np.ndarray:
+    """The numbers of the words that occur ``min_count`` times or more, the most frequent first, equals as they stand."""
+    found = np.flatnonzero(counts >= min_count)
+    return found[np.argsort(-counts[found], kind="stable")]
 
 
 def _between_words(block: np.ndarray, place: int) -> int:
