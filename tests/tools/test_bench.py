@@ -195,7 +195,7 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch, tmp_path):
     ("arguments", "says"),
     [
         (["speed"], "the groups are tape, matmul"),
-        (["--peers", "jax"], "the peers are numpy, torch, torch.compile: got 'jax'"),
+        (["--peers", "jax"], "the peers are numpy, torch, torch.compile, gensim: got 'jax'"),
         (["--turns", "0"], "must be a number from 1: got '0'"),
         (["--json", "no/such/directory/r.json"], "must be a file in an existing directory"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .measure import OURS, Libraries, Work
 
-PEERS = ("numpy", "torch", "torch.compile")  # the last is torch, its models compiled
+PEERS = ("numpy", "torch", "torch.compile", "gensim")  # torch.compile is torch, its models compiled
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

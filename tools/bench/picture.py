@@ -11,6 +11,7 @@ _COLORS = {
     "numpy": "#0072b2",
     "torch": "#d55e00",
     "torch.compile": "#009e73",
+    "gensim": "#cc79a7",
 }  # distinct for colour-blind readers too (Okabe and Ito 2008)
 
 

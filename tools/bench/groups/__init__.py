@@ -27,6 +27,7 @@ GROUPS = {
     "train": Group("a training step of a Transformer", ("torch", "torch.compile"), 5),
     "memory": Group("by how much training lets a process grow", ("torch",), 3),
     "scaling": Group("how cost grows with the batch and the graph, and falls with threads", ("torch",), 5),
+    "word2vec": Group("an epoch of word2vec training", ("gensim",), 3),
     "startup": Group("import, and the first training step of the default job", ("numpy", "torch"), 1),
 }
 
