@@ -31,7 +31,7 @@ def huffman(counts):
 
 @core
 def _grow(rising, parents, branches, order, starts):
-    """Join the two rarest trees until one is left; and count each word's steps. Leaves come first, then joins as they are made."""
+    """Join the two rarest trees until one is left, leaves first, and of the joins the earlier; count each word's steps."""
     n = rising.size
     weights = np.empty(2 * n - 1, np.int64)
     weights[:n] = rising

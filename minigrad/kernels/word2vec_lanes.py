@@ -112,7 +112,13 @@ def _lane_sums(e, vectors):
     unit, lanes = 16 // e.itemsize, e.lanes
     run = 1
     while run < unit:  # of both operands the first halves of each unit, in runs by turns, plus the second halves
-        places = [s + c + k + y for s in range(0, lanes, unit) for c in range(0, unit // 2, run) for y in (0, lanes) for k in range(run)]
+        places = [
+            s + c + k + y
+            for s in range(0, lanes, unit)
+            for c in range(0, unit // 2, run)
+            for y in (0, lanes)
+            for k in range(run)
+        ]
         vectors = _fold(e, vectors, places, unit // 2)
         run *= 2
     span = lanes
@@ -126,9 +132,7 @@ def _lane_sums(e, vectors):
 def _fold(e, vectors, places, distance):
     """Of each two neighbours, the lanes at ``places`` plus those that lie ``distance`` behind them."""
     behind = [place + distance for place in places]
-    return [
-        e.builder.fadd(e.shuffle(x, y, places), e.shuffle(x, y, behind)) for x, y in zip(vectors[::2], vectors[1::2])
-    ]
+    return [e.builder.fadd(e.shuffle(x, y, places), e.shuffle(x, y, behind)) for x, y in zip(vectors[::2], vectors[1::2])]
 
 
 def _function(module, name, arguments):
@@ -141,7 +145,7 @@ def _function(module, name, arguments):
 
 
 def _dots_function(module, dtype, targets, height):
-    """Scores of ``height`` rows at a time against ``targets`` targets. With fewer than ``height`` rows it is not to be called."""
+    """Scores of ``height`` rows at a time against ``targets`` targets; there must be ``height`` rows at least."""
     function, builder = _function(module, f"minigrad_dots_{dtype}_{targets}x{height}", 10)
     if builder is None:
         return function

@@ -14,7 +14,7 @@ FREE = -1
 
 
 class PairTable(NamedTuple):
-    """A hash table: ``pairs`` and ``values``, both ``(a power of 2,)`` int64, and ``size``, ``(1,)``, how many pairs it holds."""
+    """A hash table: ``pairs`` and ``values``, ``(a power of 2,)`` int64 both, and ``size``, ``(1,)``, the pairs it holds."""
 
     pairs: Any
     values: Any

@@ -2,6 +2,7 @@
 
 import errno
 import tempfile
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,7 +21,8 @@ class NumberStream:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="minigrad-words-")
+        self._file = tempfile.TemporaryFile(prefix="minigrad-words-")  # noqa: SIM115  # it lives as long as this object
+        weakref.finalize(self, self._file.close)
         self._length = 0
         self.words = 0
 
@@ -53,10 +55,10 @@ class NumberStream:
         self._file.readinto(numbers.view(np.uint8).data)  # type: ignore[attr-defined]
         return numbers
 
-    def pieces(self, size: int = _PIECE, start: int = 0) -> Iterator[np.ndarray]:
-        """All numbers from ``start`` on, about ``size`` at a time: a piece ends with a sentence where one ends in it."""
+    def pieces(self, size: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
+        """All numbers from ``start`` on, at most ``size`` at a time: a piece ends with a sentence where one ends in it."""
         while start < self._length:
-            piece = self.read(start, size)
+            piece = self.read(start, size or _PIECE)
             if start + piece.size < self._length:
                 ends = np.flatnonzero(piece == END)
                 piece = piece[: ends[-1] + 1] if ends.size else piece
@@ -67,10 +69,6 @@ class NumberStream:
         """A new stream in which word i is ``rank[i]``; words of a negative rank are unknown, and left out or kept."""
         new = NumberStream()
         out = np.empty(_PIECE, np.int32)
-        for piece in self.pieces():
+        for piece in self.pieces(_PIECE):
             new.append(out[: renumber(piece, rank, keep_unknown, out)])
         return new
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()

@@ -88,7 +88,9 @@ def test_each_window_is_one_step_by_the_gradients_of_the_tape(model, negative, d
     cbow, mean = model != "skipgram", model == "cbow"
     known = words(counts, negative == 0)
     # Where a word is drawn twice for a window, its second change may see the first: take a seed without such a window.
-    seed = next(seed for seed in range(100) if all(len(set(drawn)) == len(drawn) for _, drawn, _ in windows(known, negative, seed)))
+    seed = next(
+        seed for seed in range(100) if all(len(set(drawn)) == len(drawn) for _, drawn, _ in windows(known, negative, seed))
+    )
     fast = tables(dtype, N if negative else N - 1)
     slow = [table.copy() for table in fast]
     rates = kernel.Rates(RATE, RATE, 0, 1)
@@ -104,7 +106,11 @@ def test_each_window_is_one_step_by_the_gradients_of_the_tape(model, negative, d
 
 
 def test_one_part_gives_the_same_bits_and_another_seed_others():
-    known, settings, rates = words(np.arange(N, 0, -1), False), kernel.Settings(False, True, 5, WINDOW), kernel.Rates(1, 0, 0, 20)
+    known, settings, rates = (
+        words(np.arange(N, 0, -1), False),
+        kernel.Settings(False, True, 5, WINDOW),
+        kernel.Rates(1, 0, 0, 20),
+    )
     made = []
     for seed in (7, 7, 8):
         made.append(tables(np.float32))
