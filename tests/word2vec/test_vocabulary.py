@@ -107,7 +107,7 @@ def test_words_that_are_not_utf8_are_left_out_and_counted(corpus):
     assert damaged == 1
     table = WordTable()
     _, counts = read_numbers(corpus("é è à ù".encode("latin-1")), table)
-    with pytest.raises(DataError, match="a text must be UTF-8: 4 of its frequent words are not; .* iconv"):
+    with pytest.raises(DataError, match="a text must be UTF-8: 4 of its frequent words are not"):
         choose(table, counts, min_count=1)
 
 
