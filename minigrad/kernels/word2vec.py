@@ -17,7 +17,8 @@ from numba import prange
 from minigrad.kernels.dropout import GAMMA, MASK64, key_of, mix
 from minigrad.kernels.jit import core, driver
 from minigrad.kernels.vectormath import sigmoid, softplus
-from minigrad.kernels.word2vec_lanes import add_row, dots, fetch, group, sum_rows, update
+from minigrad.kernels.word2vec_lanes import group
+from minigrad.kernels.word2vec_rows import add_row, dots, fetch, sum_rows, update
 
 END = -1  # in a stream of word numbers, the end of a sentence
 MAX_SENTENCE = 10_000  # words; a longer line is trained in pieces
@@ -31,7 +32,7 @@ class Tables(NamedTuple):
     """What training changes: ``inputs`` (words, columns), the word vectors, and ``outputs``, those of the targets.
 
     Under negative sampling the targets are the words, under hierarchical softmax the inner nodes of the Huffman tree. The
-    columns are :func:`minigrad.kernels.word2vec_lanes.padded`, those beyond the vectors' size zero.
+    columns are :func:`minigrad.kernels.word2vec_rows.padded`, those beyond the vectors' size zero.
     """
 
     inputs: Any
@@ -153,6 +154,8 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
             if (mix(state) >> _HIGH) <= keep[word]:
                 sentence[length] = word
                 length += 1
+        if length == 0:
+            continue
         done = min(1.0, (rates.done + (position - start) * parts) / rates.total)
         rate = number(rates.first + (rates.last - rates.first) * done)
 
@@ -212,9 +215,10 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
                 add_row(inputs, contexts, m, error)
             elif n <= width:
                 update(inputs, contexts, inputs, contexts, heads, outputs, targets, n, slopes)
-            else:
+            else:  # one group of targets after the other: the later ones must not see what the earlier ones changed
                 for j in range(m):
-                    copies[j] = inputs[contexts[j]]
+                    for k in range(inputs.shape[1]):
+                        copies[j, k] = inputs[contexts[j], k]
                 update(copies, order, inputs, contexts, heads, outputs, targets, n, slopes)
     measured[0] += loss
     measured[1] += pairs

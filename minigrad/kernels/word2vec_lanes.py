@@ -1,22 +1,18 @@
-"""The two innermost steps of word2vec, written as LLVM vectors: scores of a few rows against a few others, and their updates.
+"""The innermost steps of word2vec as LLVM vectors, on addresses; :mod:`minigrad.kernels.word2vec_rows` says what they do.
 
 A *window* is m rows of one table (the contexts) against n rows of another (the targets). Taken together, and not pair by pair,
 its arithmetic is that of a small matrix product, whose operands stay in registers: Ji et al., "Parallelizing Word2Vec in Shared
-and Distributed Memory", 2016, section 3. What is new here is the vectors: the scores of a group of targets are summed in one
-tree of shuffles, and one pass over the rows adds both gradients.
+and Distributed Memory", 2016, section 3. Here, besides, the scores of a group of targets are summed in one tree of shuffles,
+and one pass over the rows adds both gradients.
 
-Rows are whole vectors long, the columns beyond the size being zero; see :func:`padded`. Numba's cache on disk knows the CPU,
-but not this file: after a change here, remove ``minigrad/kernels/__pycache__``.
+Numba's cache on disk knows the CPU, but not this file: after a change here, remove ``minigrad/kernels/__pycache__``.
 """
 
-import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import overload
 
-from minigrad.kernels.microkernel import Emitter, address, instructions, vector_bytes
+from minigrad.kernels.microkernel import Emitter, instructions, vector_bytes
 
 LINE = 64  # bytes of a cache line, and of the widest vector
 
@@ -24,53 +20,10 @@ _INT = ir.IntType(64)
 _ADDRESS = types.intp
 
 
-def padded(size: int, itemsize: int) -> int:
-    """The columns of a table whose rows hold ``size`` numbers and fill whole cache lines."""
-    lanes = LINE // itemsize
-    return -(-size // lanes) * lanes
-
-
 def group(itemsize: int) -> int:
     """How many targets are worked on at a time: as many as leave the sums and the rows in registers."""
     lanes = max(vector_bytes(), 16) // itemsize
     return min(lanes, 8 if vector_bytes() == 64 else 4)
-
-
-def dots(rows, at, m, others, targets, n, scores):
-    """Set ``scores[j, q]`` to ``rows[at[j]] . others[targets[q]]`` for j < m and q < n.
-
-    Args:
-        rows, others: ``(.., columns)``, tables with :func:`padded` columns.
-        at, targets: int64, row numbers, at least ``m`` and ``n`` of them, both at least 1.
-        scores: ``(.., a multiple of group(itemsize))``; the columns from ``n`` to the next such multiple become anything.
-    """
-    scores[:m, :n] = rows[at[:m]] @ others[targets[:n]].T
-
-
-def update(old, old_at, rows, at, m, others, targets, n, slopes):
-    """Add ``slopes[j, q] others[targets[q]]`` to ``rows[at[j]]`` and ``slopes[j, q] old[old_at[j]]`` to ``others[targets[q]]``.
-
-    Arguments as for :func:`dots`. ``old`` may be ``rows`` itself, read before it changes, where no row number repeats in
-    ``at`` and ``n`` is at most one group.
-    """
-    x, v = old[old_at[:m]], others[targets[:n]]
-    np.add.at(rows, at[:m], slopes[:m, :n] @ v)
-    np.add.at(others, targets[:n], slopes[:m, :n].T @ x)
-
-
-def sum_rows(rows, at, m, factor, total):
-    """Set ``total[0]`` to ``factor`` times the sum of ``rows[at[j]]`` for j < m; ``total`` is ``(1, columns)``."""
-    total[0] = factor * rows[at[:m]].sum(0)
-
-
-def add_row(rows, at, m, row):
-    """Add ``row[0]`` to ``rows[at[j]]`` for each j < m; ``row`` is ``(1, columns)``, and all zero afterwards."""
-    np.add.at(rows, at[:m], row[0])
-    row[0] = 0
-
-
-def fetch(rows, at, first, m):
-    """Ask the memory for the ``m`` rows ``rows[at[first + j]]``, which will be needed soon; nothing changes."""
 
 
 def _loop(builder, count, initial, body):
@@ -239,8 +192,8 @@ def _switch(builder, count, width, call):
 
 
 @instructions
-def _dots_group(typingctx, like, base, step, at, m, others, others_step, chosen, n, vectors, scores, scores_step):
-    """:func:`dots` of at most one group of targets, on addresses."""
+def dots_lanes(typingctx, like, base, step, at, m, others, others_step, chosen, n, vectors, scores, scores_step):
+    """:func:`minigrad.kernels.word2vec_rows.dots` of at most one group of targets, on addresses."""
 
     def codegen(context, builder, signature, arguments):
         n, passed = arguments[8], [*arguments[1:8], *arguments[9:]]
@@ -262,10 +215,10 @@ def _dots_group(typingctx, like, base, step, at, m, others, others_step, chosen,
 
 
 @instructions
-def _update_group(
+def update_lanes(
     typingctx, like, old, old_step, old_at, base, step, at, m, others, others_step, chosen, n, vectors, slopes, slopes_step
 ):
-    """:func:`update` for at most one group of targets, on addresses."""
+    """:func:`minigrad.kernels.word2vec_rows.update` for at most one group of targets, on addresses."""
 
     def codegen(context, builder, signature, arguments):
         n, passed = arguments[11], [*arguments[1:11], *arguments[12:]]
@@ -277,8 +230,8 @@ def _update_group(
 
 
 @instructions
-def _sum_rows_group(typingctx, like, base, step, at, m, factor, total, vectors):
-    """:func:`sum_rows` on addresses."""
+def sum_rows_lanes(typingctx, like, base, step, at, m, factor, total, vectors):
+    """:func:`minigrad.kernels.word2vec_rows.sum_rows` on addresses."""
 
     def codegen(context, builder, signature, arguments):
         _, base, step, at, m, factor, total, vectors = arguments
@@ -303,8 +256,8 @@ def _sum_rows_group(typingctx, like, base, step, at, m, factor, total, vectors):
 
 
 @instructions
-def _add_row_group(typingctx, like, base, step, at, m, row, vectors):
-    """:func:`add_row` on addresses."""
+def add_row_lanes(typingctx, like, base, step, at, m, row, vectors):
+    """:func:`minigrad.kernels.word2vec_rows.add_row` on addresses."""
 
     def codegen(context, builder, signature, arguments):
         _, base, step, at, m, row, vectors = arguments
@@ -332,8 +285,8 @@ def _add_row_group(typingctx, like, base, step, at, m, row, vectors):
 
 
 @instructions
-def _fetch_group(typingctx, base, step, at, m):
-    """:func:`fetch` on addresses."""
+def fetch_lanes(typingctx, base, step, at, m):
+    """:func:`minigrad.kernels.word2vec_rows.fetch` on addresses."""
 
     def codegen(context, builder, signature, arguments):
         base, step, at, m = arguments
@@ -359,123 +312,3 @@ def _fetch_group(typingctx, base, step, at, m):
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 4), codegen
-
-
-def _in_lanes() -> bool:
-    return vector_bytes() > 0 and not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-
-
-@overload(dots, jit_options={"error_model": "numpy"})
-def _dots(rows, at, m, others, targets, n, scores):
-    if not _in_lanes():
-        return _plain_dots
-    width, lanes = group(rows.dtype.bitwidth // 8), vector_bytes() // (rows.dtype.bitwidth // 8)
-
-    def in_lanes(rows, at, m, others, targets, n, scores):
-        like = rows.dtype.type(0)
-        size = rows.itemsize
-        for q in range(0, n, width):
-            _dots_group(
-                like, address(rows), rows.shape[1] * size, address(at), m,
-                address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
-                rows.shape[1] // lanes, address(scores) + q * size, scores.shape[1] * size,
-            )  # fmt: skip
-
-    return in_lanes
-
-
-@overload(update, jit_options={"error_model": "numpy"})
-def _update(old, old_at, rows, at, m, others, targets, n, slopes):
-    if not _in_lanes():
-        return _plain_update
-    width, lanes = group(rows.dtype.bitwidth // 8), vector_bytes() // (rows.dtype.bitwidth // 8)
-
-    def in_lanes(old, old_at, rows, at, m, others, targets, n, slopes):
-        like = rows.dtype.type(0)
-        size = rows.itemsize
-        for q in range(0, n, width):
-            _update_group(
-                like, address(old), old.shape[1] * size, address(old_at), address(rows), rows.shape[1] * size, address(at), m,
-                address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
-                rows.shape[1] // lanes, address(slopes) + q * size, slopes.shape[1] * size,
-            )  # fmt: skip
-
-    return in_lanes
-
-
-@overload(fetch, jit_options={"error_model": "numpy"})
-def _fetch(rows, at, first, m):
-    if not _in_lanes():
-        return lambda rows, at, first, m: None
-
-    def in_lanes(rows, at, first, m):
-        _fetch_group(address(rows), rows.shape[1] * rows.itemsize, address(at) + 8 * first, m)
-
-    return in_lanes
-
-
-@overload(sum_rows, jit_options={"error_model": "numpy"})
-def _sum_rows(rows, at, m, factor, total):
-    if not _in_lanes():
-        return _plain_sum_rows
-    lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
-
-    def in_lanes(rows, at, m, factor, total):
-        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
-        _sum_rows_group(like, address(rows), step, address(at), m, factor, address(total), rows.shape[1] // lanes)
-
-    return in_lanes
-
-
-@overload(add_row, jit_options={"error_model": "numpy"})
-def _add_row(rows, at, m, row):
-    if not _in_lanes():
-        return _plain_add_row
-    lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
-
-    def in_lanes(rows, at, m, row):
-        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
-        _add_row_group(like, address(rows), step, address(at), m, address(row), rows.shape[1] // lanes)
-
-    return in_lanes
-
-
-def _plain_sum_rows(rows, at, m, factor, total):
-    for k in range(rows.shape[1]):
-        value = rows.dtype.type(0)
-        for j in range(m):
-            value += rows[at[j], k]
-        total[0, k] = factor * value
-
-
-def _plain_add_row(rows, at, m, row):
-    for k in range(rows.shape[1]):
-        for j in range(m):
-            rows[at[j], k] += row[0, k]
-        row[0, k] = 0
-
-
-def _plain_dots(rows, at, m, others, targets, n, scores):
-    for j in range(m):
-        x = rows[at[j]]
-        for q in range(n):
-            y = others[targets[q]]
-            total = rows.dtype.type(0)
-            for k in range(x.size):
-                total += x[k] * y[k]
-            scores[j, q] = total
-
-
-def _plain_update(old, old_at, rows, at, m, others, targets, n, slopes):
-    theirs, changes = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
-    for k in range(rows.shape[1]):
-        for q in range(n):
-            theirs[q], changes[q] = others[targets[q], k], 0
-        for j in range(m):
-            x, y = old[old_at[j], k], rows[at[j], k]
-            for q in range(n):
-                y += slopes[j, q] * theirs[q]
-                changes[q] += slopes[j, q] * x
-            rows[at[j], k] = y
-        for q in range(n):
-            others[targets[q], k] += changes[q]

@@ -13,7 +13,8 @@ from minigrad.errors import CheckpointError, UsageError
 from minigrad.kernels import word2vec as kernel
 from minigrad.kernels.huffman import huffman
 from minigrad.kernels.threads import get_num_threads
-from minigrad.kernels.word2vec_lanes import LINE, padded
+from minigrad.kernels.word2vec_lanes import LINE
+from minigrad.kernels.word2vec_rows import padded
 from minigrad.word2vec.options import Options
 from minigrad.word2vec.stream import NumberStream
 from minigrad.word2vec.vocabulary import Vocabulary

@@ -6,7 +6,8 @@ import minigrad as mg
 from minigrad.kernels import word2vec as kernel
 from minigrad.kernels.dropout import GAMMA, key_of, mix
 from minigrad.kernels.huffman import huffman
-from minigrad.kernels.word2vec_lanes import group, padded
+from minigrad.kernels.word2vec_lanes import group
+from minigrad.kernels.word2vec_rows import padded
 from minigrad.nn import functional as F
 
 N, SIZE, WINDOW, RATE = 1000, 20, 3, 0.2

@@ -2,39 +2,39 @@ import numba
 import numpy as np
 import pytest
 
-from minigrad.kernels import word2vec_lanes as lanes
+from minigrad.kernels import word2vec_rows as kernel
 from minigrad.kernels.jit import core
 
 
 @core
 def dots(rows, at, m, others, targets, n, scores):
-    lanes.dots(rows, at, m, others, targets, n, scores)
+    kernel.dots(rows, at, m, others, targets, n, scores)
 
 
 @core
 def update(old, old_at, rows, at, m, others, targets, n, slopes):
-    lanes.update(old, old_at, rows, at, m, others, targets, n, slopes)
+    kernel.update(old, old_at, rows, at, m, others, targets, n, slopes)
 
 
 @core
 def sum_rows(rows, at, m, factor, total):
-    lanes.sum_rows(rows, at, m, factor, total)
+    kernel.sum_rows(rows, at, m, factor, total)
 
 
 @core
 def add_row(rows, at, m, row):
-    lanes.add_row(rows, at, m, row)
+    kernel.add_row(rows, at, m, row)
 
 
 @core
 def fetch(rows, at, first, m):
-    lanes.fetch(rows, at, first, m)
+    kernel.fetch(rows, at, first, m)
 
 
 @pytest.fixture(params=[np.float32, np.float64])
 def made(request, rng):
     dtype = request.param
-    width, columns = lanes.group(np.dtype(dtype).itemsize), lanes.padded(100, np.dtype(dtype).itemsize)
+    width, columns = kernel.group(np.dtype(dtype).itemsize), kernel.padded(100, np.dtype(dtype).itemsize)
     rows, others = (rng.standard_normal((n, columns)).astype(dtype) for n in (50, 60))
     return rows, others, width
 
@@ -46,7 +46,7 @@ def close(got, expected):
 SHAPES = [(m, n) for m in (1, 2, 3, 6, 7) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19)]
 
 
-@pytest.mark.parametrize("compute", [dots, lanes._plain_dots])
+@pytest.mark.parametrize("compute", [dots, kernel._plain_dots])
 def test_dots_are_those_of_a_matrix_product(made, rng, compute):
     rows, others, width = made
     for m, n in SHAPES if compute is dots else SHAPES[::9]:
@@ -57,7 +57,7 @@ def test_dots_are_those_of_a_matrix_product(made, rng, compute):
         assert np.isnan(scores[m:]).all()
 
 
-@pytest.mark.parametrize("compute", [update, lanes._plain_update])
+@pytest.mark.parametrize("compute", [update, kernel._plain_update])
 def test_update_adds_both_gradients(made, rng, compute):
     rows, others, width = made
     for m, n in SHAPES if compute is update else SHAPES[::9]:
@@ -67,7 +67,7 @@ def test_update_adds_both_gradients(made, rng, compute):
         old, order = rows[at], np.arange(10)
         got, expected = (rows.copy(), others.copy()), (rows.copy(), others.copy())
         compute(old, order, got[0], at, m, got[1], targets, n, slopes)
-        lanes.update(old, order, expected[0], at, m, expected[1], targets, n, slopes)  # as its Python text says
+        kernel.update(old, order, expected[0], at, m, expected[1], targets, n, slopes)  # as its Python text says
         close(got[0], expected[0])
         close(got[1], expected[1])
 
@@ -78,7 +78,7 @@ def test_update_reads_rows_before_it_changes_them(made, rng):
     slopes = rng.standard_normal((6, width)).astype(rows.dtype)
     got, expected = (rows.copy(), others.copy()), (rows.copy(), others.copy())
     update(got[0], at, got[0], at, 6, got[1], targets, n, slopes)
-    lanes.update(rows, at, expected[0], at, 6, expected[1], targets, n, slopes)
+    kernel.update(rows, at, expected[0], at, 6, expected[1], targets, n, slopes)
     close(got[0], expected[0])
     close(got[1], expected[1])
 
@@ -86,7 +86,7 @@ def test_update_reads_rows_before_it_changes_them(made, rng):
 @pytest.mark.parametrize("plain", [False, True])
 def test_sums_and_additions_of_rows(made, rng, plain):
     rows = made[0]
-    add, sum_up = (lanes._plain_add_row, lanes._plain_sum_rows) if plain else (add_row, sum_rows)
+    add, sum_up = (kernel._plain_add_row, kernel._plain_sum_rows) if plain else (add_row, sum_rows)
     for m in (1, 2, 5):
         at = rng.integers(0, 50, 6)
         total = np.full((1, rows.shape[1]), np.nan, rows.dtype)
@@ -107,12 +107,12 @@ def test_fetching_changes_nothing(made):
 
 
 def test_padded_rows_fill_cache_lines():
-    assert [lanes.padded(size, 4) for size in (1, 16, 17, 100)] == [16, 16, 32, 112]
-    assert [lanes.padded(size, 8) for size in (1, 8, 9, 100)] == [8, 8, 16, 104]
+    assert [kernel.padded(size, 4) for size in (1, 16, 17, 100)] == [16, 16, 32, 112]
+    assert [kernel.padded(size, 8) for size in (1, 8, 9, 100)] == [8, 8, 16, 104]
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="a look at compiled code")
 def test_rows_are_read_as_vectors():
-    if lanes.vector_bytes() == 64:
+    if kernel.vector_bytes() == 64:
         dots(*(np.zeros((1, 16), np.float32), np.zeros(1, np.int64), 1) * 2, np.zeros((1, 8), np.float32))
         assert "zmm" in "".join(dots.inspect_asm().values())
