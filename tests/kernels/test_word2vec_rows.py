@@ -1,4 +1,3 @@
-import numba
 import numpy as np
 import pytest
 
@@ -109,10 +108,3 @@ def test_fetching_changes_nothing(made):
 def test_padded_rows_fill_cache_lines():
     assert [kernel.padded(size, 4) for size in (1, 16, 17, 100)] == [16, 16, 32, 112]
     assert [kernel.padded(size, 8) for size in (1, 8, 9, 100)] == [8, 8, 16, 104]
-
-
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="a look at compiled code")
-def test_rows_are_read_as_vectors():
-    if kernel.vector_bytes() == 64:
-        dots(*(np.zeros((1, 16), np.float32), np.zeros(1, np.int64), 1) * 2, np.zeros((1, 8), np.float32))
-        assert "zmm" in "".join(dots.inspect_asm().values())
