@@ -63,6 +63,8 @@ SHARED = (
     "softmax",
     "threads",
     "vectormath",
+    "word2vec_lanes",
+    "word2vec_rows",
 )
 
 

@@ -4,8 +4,6 @@ A *window* is m rows of one table (the contexts) against n rows of another (the 
 its arithmetic is that of a small matrix product, whose operands stay in registers: Ji et al., "Parallelizing Word2Vec in Shared
 and Distributed Memory", 2016, section 3. Here, besides, the scores of a group of targets are summed in one tree of shuffles,
 and one pass over the rows adds both gradients.
-
-Numba's cache on disk knows the CPU, but not this file: after a change here, remove ``minigrad/kernels/__pycache__``.
 """
 
 from llvmlite import ir
