@@ -21,7 +21,7 @@ from minigrad.data.batching import Batch
 from minigrad.errors import UsageError
 from minigrad.nn import functional as F
 from minigrad.tensor import raw
-from minigrad.training.options import share, whole
+from minigrad.training.arguments import share, whole
 from minigrad.training.translator import Translator
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Standard input and output of a command line that turns lines into lines."""
+"""Standard input and output of a command line, and how a command ends when something goes wrong."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, MinigradError, UsageError
 
 
 def piped_lines() -> Iterator[str]:
@@ -78,6 +78,34 @@ def discard_output() -> None:
     """Let what is left for standard output vanish: the interpreter would fail on it once more at its end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run(command: Callable[[], object], *, smaller: str, status: int = 1) -> int:
+    """Run a command; whatever goes wrong becomes one sentence on standard error.
+
+    Args:
+        smaller: what to do when the memory does not suffice.
+        status: the exit status for an error that has its own message.
+
+    Returns:
+        the exit status: 0 if all went well, 130 after Ctrl-C.
+    """
+    try:
+        command()
+        sys.stdout.flush()  # a full disk shows here, not at the interpreter's end
+    except MinigradError as error:
+        return failed(str(error), status)
+    except MemoryError as error:
+        return failed(f"out of memory ({error}): {smaller}")
+    except BrokenPipeError:  # the reader of our output has enough
+        discard_output()
+        return 1
+    except OSError as error:
+        discard_output()
+        return failed(f"cannot go on: {error}")
+    except KeyboardInterrupt:
+        return failed("interrupted", 130)
+    return 0
 
 
 def failed(reason: str, status: int = 1) -> int:

@@ -55,7 +55,14 @@ class Panel(NamedTuple):
     floor: float = -math.inf  # the axis goes below this for values alone, not for room
 
 
-def draw(metrics: Iterable[Mapping[str, Any]], *, title: str = "", log_scale: bool = False) -> str:
+def draw(
+    metrics: Iterable[Mapping[str, Any]],
+    *,
+    title: str = "",
+    log_scale: bool = False,
+    step: str = "step (updates of the weights)",
+    loss: str = "loss (nats per token)",
+) -> str:
     """Draw the curves of a run.
 
     Args:
@@ -63,12 +70,13 @@ def draw(metrics: Iterable[Mapping[str, Any]], *, title: str = "", log_scale: bo
             as the lines of ``metrics.jsonl``; losses in nats per token, bleu, chrf and exact_match from 0 to 100.
         title: text above the picture.
         log_scale: losses on a logarithmic axis.
+        step, loss: what the axes are.
 
     Returns:
         The text of an SVG file. Without any value it says that there is nothing to draw yet.
     """
     lines = sorted(metrics, key=lambda line: line["step"])
-    panels = [panel for panel in _panels(lines, log_scale) if panel.series]
+    panels = [panel for panel in _panels(lines, log_scale, loss) if panel.series]
     height = _TOP + sum(panel.height + _GAP for panel in panels) - _GAP + _BOTTOM if panels else 120
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
@@ -86,7 +94,7 @@ def draw(metrics: Iterable[Mapping[str, Any]], *, title: str = "", log_scale: bo
             parts += _draw_panel(panel, x, top, last=panel is panels[-1])
             top += panel.height + _GAP
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
-        parts.append(f'<text x="{middle:.0f}" y="{height - 12}" text-anchor="middle">step (updates of the weights)</text>')
+        parts.append(f'<text x="{middle:.0f}" y="{height - 12}" text-anchor="middle">{escape(step)}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -190,7 +198,7 @@ class _Scale:
         return self._start + share * (self._stop - self._start)
 
 
-def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool) -> list[Panel]:
+def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool, loss: str) -> list[Panel]:
     def series(key: str, label: str, color: str, smoothed: bool = False, **more: Any) -> list[Series]:
         points = [(line["step"], _number(line[key])) for line in lines if key in line]
         if log_scale and key in ("loss", "valid_loss"):  # no logarithm of 0 or less: such a value becomes a gap
@@ -206,7 +214,7 @@ def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool) -> list[Panel]:
     scores = [s for key, (label, color) in _SCORES.items() for s in series(key, label, color, dots=True, best="max")]
     rates = series("lr", "learning rate", _LR)
     return [
-        Panel("loss (nats per token)", 280, losses, log=log_scale),
+        Panel(loss, 280, losses, log=log_scale),
         Panel("score (%)", 160, scores, floor=0.0),
         Panel("learning rate", 70, rates),
     ]
@@ -238,9 +246,8 @@ def _draw_panel(panel: Panel, x: _Scale, top: int, last: bool) -> list[str]:
     parts.append("</svg>")
     for series in panel.series:
         parts += _draw_dots(series, x, y)
-    parts.append(
-        f'<text transform="translate(16 {(top + bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">{panel.label}</text>'
-    )
+    middle = (top + bottom) / 2
+    parts.append(f'<text transform="translate(16 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(panel.label)}</text>')
     if [series.label for series in panel.series] != [panel.label]:  # otherwise the axis says it all
         parts += _draw_legend(panel, top)
     return parts

@@ -6,11 +6,7 @@ the sum is over. Everything it needs to go on after an interruption is in the ``
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +20,7 @@ from ..nn.utils import clip_grad_norm_
 from ..ops.random import get_rng_state, set_rng_state
 from ..tensor import Tensor, raw
 from . import checkpoint
+from .interrupt import finishing_first
 from .progress import Progress, format_duration
 from .rundir import RunDirectory
 
@@ -143,7 +140,7 @@ class Trainer:
         started, earlier = time.perf_counter(), self.seconds
         metrics: dict = {}
         self.model.train()
-        with Progress(self.schedule.steps, initial=self.step) as progress, self._catching_interrupt(progress):
+        with Progress(self.schedule.steps, initial=self.step) as progress, finishing_first(self._stop):
             try:
                 while self.step < self.schedule.steps and self.stopping is None:
                     for batches, end_of_epoch in self._updates():
@@ -241,26 +238,8 @@ class Trainer:
         if self.schedule.enough is not None and sign * value >= sign * self.schedule.enough:
             self.stopping = f"{name} has reached {value:.4g}: enough"
 
-    @contextlib.contextmanager
-    def _catching_interrupt(self, progress: Progress):
-        """The first Ctrl-C lets the step finish, then saves and validates; a second one stops at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number, frame):
-            if self.stopping is not None:
-                raise KeyboardInterrupt
-            self.stopping = "interrupted: saving and validating"
-            # Said at once, as the step in hand may take a while, and past Python's buffers, which may be in use just now.
-            with contextlib.suppress(OSError):
-                os.write(2, b"\nCtrl-C: finishing this step, then saving and validating; press it again to stop at once\n")
-
-        earlier = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, earlier)
+    def _stop(self) -> None:
+        self.stopping = "interrupted: saving and validating"
 
     # -- stopping and going on ------------------------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ preset and a recipe fill in what is left, and ``--resume`` refuses what a run ha
 from __future__ import annotations
 
 import argparse
-import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
+from . import arguments
+from .arguments import above_0, flag, from_0, listed, number, share, whole
 from .translation import Decoding
 
 DEFAULTS: dict[str, Any] = {  # for every kind of data; recipes and presets add to these
@@ -26,63 +27,10 @@ _RESUMABLE = ("resume", "steps", "patience", "enough", "threads")  # what may ch
 _BUILT_IN_ONLY = ("train_size", "valid_size", "test_size", "data_seed")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong, and in its help what holds where an option is left out."""
+class Parser(arguments.Parser):
+    """A translator's parser."""
 
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, formatter_class=_Help, **options)
-
-    def error(self, message: str):
-        """Exit with status 2; without the list of all options, under which the reason would be hard to find."""
-        self.exit(2, f"error: {message}; '{self.prog} --help' lists what there is\n")
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    def _get_help_string(self, action: argparse.Action) -> str:
-        default = DEFAULTS.get(action.dest)
-        text = action.help or ""
-        if default is None or action.nargs == 0:
-            return text
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        return f"{text} (default: {shown})"
-
-
-# -- what an option may be ----------------------------------------------------------------------------------------------
-
-
-def whole(low: int) -> Callable[[str], int]:
-    """A type for argparse: integers from ``low`` up."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a whole number: got {text!r}") from None
-        if value < low:
-            raise argparse.ArgumentTypeError(f"must be {low} or more: got {text}")
-        return value
-
-    return convert
-
-
-def number(rule: str = "a finite number", allowed: Callable[[float], bool] = math.isfinite) -> Callable[[str], float]:
-    """A type for argparse: the finite numbers that ``allowed`` accepts, which are what ``rule`` says."""
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and allowed(value)):
-            raise argparse.ArgumentTypeError(f"must be {rule}: got {text!r}")
-        return value
-
-    return convert
-
-
-above_0 = number("a number above 0", lambda value: value > 0)
-from_0 = number("a number from 0 up", lambda value: value >= 0)
-share = number("a number from 0 to below 1", lambda value: 0 <= value < 1)
+    defaults = DEFAULTS
 
 
 # -- the groups ---------------------------------------------------------------------------------------------------------
@@ -129,7 +77,7 @@ def training_options(parser: argparse.ArgumentParser, presets: Mapping[str, Any]
     add("--seed", type=whole(0), metavar="N", help="of the weights, the order of the data and dropout")
     add("--threads", type=whole(1), metavar="N", help="processor cores to use; all by default")
     add("--out", metavar="DIR", help="the run directory; runs/<model>-<data> by default")
-    add("--resume", metavar="DIR", help=f"go on with this run; of the options only {_listed(_RESUMABLE[1:])} may change")
+    add("--resume", metavar="DIR", help=f"go on with this run; of the options only {listed(_RESUMABLE[1:])} may change")
 
 
 def run_options(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +103,7 @@ def epilog(recipes: Mapping[str, Mapping], presets: Mapping[str, Mapping]) -> st
     named += [("--train FILE ..." if name == "text" else f"--data {name}", values) for name, values in recipes.items()]
     parts = ["what holds where an option is left out:"]
     for name, values in named:
-        text = f"{name:<18}" + " ".join(f"{_flag(key)} {value}" for key, value in values.items())
+        text = f"{name:<18}" + " ".join(f"{flag(key)} {value}" for key, value in values.items())
         parts += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent=" " * 20, break_on_hyphens=False)
     return "\n".join(parts)
 
@@ -176,7 +124,7 @@ def settle(given: Mapping[str, Any], recipes: Mapping[str, Mapping], presets: Ma
         raise UsageError("--valid and --test files go with --train files: give these too, or leave those out")
     idle = [name for name in _BUILT_IN_ONLY if options["train_files"] and options[name] is not None]
     if idle:
-        raise UsageError(f"{_listed(idle)} goes with built-in data, and --train files are all used: leave it out")
+        raise UsageError(f"{listed(idle)} goes with built-in data, and --train files are all used: leave it out")
     options["data"] = options["data"] or (None if options["train_files"] else "dates")
     recipe = recipes[options["data"] or "text"]
     options["preset"] = options["preset"] or recipe["preset"]
@@ -203,8 +151,8 @@ def resettle(settled: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     fixed = [name for name, value in given.items() if value is not None and name not in (*_RESUMABLE, "verb")]
     if fixed:
         raise UsageError(
-            f"a resumed run keeps the options it began with, but for {_listed(_RESUMABLE[1:])}: "
-            f"leave out {_listed(fixed)}, or begin a new run"
+            f"a resumed run keeps the options it began with, but for {listed(_RESUMABLE[1:])}: "
+            f"leave out {listed(fixed)}, or begin a new run"
         )
     return {**settled, **{name: given[name] for name in _RESUMABLE[1:] if given[name] is not None}}
 
@@ -216,11 +164,3 @@ def decoding(options: Mapping[str, Any]) -> Decoding:
     if n_best > beam:
         raise UsageError(f"--n-best is at most --beam: got {n_best} and {beam}")
     return Decoding(beam, power, n_best, batch)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.removesuffix("_files").replace("_", "-")
-
-
-def _listed(names) -> str:
-    return ", ".join(map(_flag, names))

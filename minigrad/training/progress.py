@@ -30,6 +30,7 @@ class Progress:
         every: steps between two lines in a pipe, instead of seconds.
         terminal: True for a bar, False for lines; by default a bar if ``stream`` is a terminal that can draw one.
         unit: what ``tokens`` counts.
+        counting: what a step is; of a loss over anything but steps no perplexity is shown.
         clock: a function that gives the time in seconds; tests pass their own.
     """
 
@@ -43,6 +44,7 @@ class Progress:
         every: int | None = None,
         terminal: bool | None = None,
         unit: str = "tok",
+        counting: str = "step",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if total_steps < 1 or not 0 <= initial <= total_steps:
@@ -57,7 +59,7 @@ class Progress:
         self._terminal = _is_terminal(self._stream) if terminal is None else terminal
         self._every = None if self._terminal else every
         self._interval = interval if interval is not None else _BAR_REFRESH if self._terminal else _LINE_INTERVAL
-        self._unit = unit
+        self._unit, self._counting = unit, counting
         self._clock = clock
         self._loss = Average()
         self._latest: dict[str, float | str | None] = {}
@@ -146,7 +148,8 @@ class Progress:
             self._bar.refresh()
         else:
             percent = math.floor(100 * self.step / self.total_steps)
-            print(f"step {self.step:,}/{self.total_steps:,} {percent:3d}%  {figures}", file=self._stream, flush=True)
+            done = f"{self._counting} {self.step:,}/{self.total_steps:,} {percent:3d}%"
+            print(f"{done}  {figures}", file=self._stream, flush=True)
         self._loss.reset()
         self._shown_step, self._shown_at = self.step, self._clock()
 
@@ -154,7 +157,8 @@ class Progress:
         figures = {"ETA": format_duration(self.eta)}  # in front: a narrow terminal cuts off the end
         if self._loss.weight:
             figures["loss"] = f"{self._loss.value:.4g}"
-            figures["ppl"] = format_perplexity(perplexity(self._loss.value))
+            if self._counting == "step":
+                figures["ppl"] = format_perplexity(perplexity(self._loss.value))
         for name, value in self._latest.items():
             if value is not None:
                 figures[name] = value if isinstance(value, str) else f"{value:.3g}"

@@ -236,10 +236,10 @@ class RunDirectory:
         text = "\n".join(f"source      {s}\nreference   {r}\nhypothesis  {h}\n" for s, r, h in samples)
         atomic.write_text(self._directory("samples") / f"step-{step:08d}.txt", text)
 
-    def draw_curves(self, *, log_scale: bool = False) -> Path:
-        """Draw ``loss.svg`` from ``metrics.jsonl`` and say where it is."""
+    def draw_curves(self, **how: Any) -> Path:
+        """Draw ``loss.svg`` from ``metrics.jsonl``, as :func:`minigrad.training.curves.draw` does, and say where it is."""
         path = self.path / "loss.svg"
-        atomic.write_text(path, curves.draw(self.metrics(), title=self.path.resolve().name, log_scale=log_scale))
+        atomic.write_text(path, curves.draw(self.metrics(), title=self.path.resolve().name, **how))
         return path
 
     def _directory(self, name: str) -> Path:
@@ -269,6 +269,20 @@ class RunDirectory:
             raise CheckpointError(f"the run directory lacks {path}; restore the file, or train again") from None
         except (ValueError, OSError, RecursionError) as error:
             raise CheckpointError(f"{path} cannot be read as JSON: {error}; restore the file, or train again") from error
+
+
+def find_run(path: str | None, job: str) -> RunDirectory:
+    """The run at ``path``, or the newest one of this job under ``runs/``.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path is not None:
+        return RunDirectory.open(path)
+    found = sorted(Path("runs").glob(f"{job}-*/config.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise CheckpointError(f"{Path('runs').resolve()} holds no run of {job}: train one first, or name one with --run")
+    return RunDirectory.open(found[-1].parent)
 
 
 def _make_numbered(root: Path, name: str) -> Path:

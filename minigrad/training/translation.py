@@ -206,16 +206,6 @@ def test(
 # -- runs ---------------------------------------------------------------------------------------------------------------
 
 
-def find_run(path: str | None, job: str) -> RunDirectory:
-    """The run at ``path``, or the newest one of this job under ``runs/``."""
-    if path is not None:
-        return RunDirectory.open(path)
-    found = sorted(Path("runs").glob(f"{job}-*/config.json"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise CheckpointError(f"{Path('runs').resolve()} holds no run of {job}: train one first, or name one with --run")
-    return RunDirectory.open(found[-1].parent)
-
-
 def load_checkpoint(run: RunDirectory, which: str, model: Any) -> None:
     """Put the weights of a checkpoint into ``model``: "best", "last", "averaged", a step number, or a file.
 

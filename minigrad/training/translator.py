@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from ..data import ParallelText, TextPairs, TokenBatches, Tokenizer
-from ..errors import CheckpointError, DataError, MinigradError, UsageError
+from ..errors import CheckpointError, DataError, UsageError
 from ..formats import atomic
 from ..ops.random import manual_seed
 from . import console
 from . import options as command_line
+from .arguments import whole
 from .loop import Schedule, Trainer
-from .rundir import RunDirectory
+from .rundir import RunDirectory, find_run
 from .translation import (
     Decoding,
     Validation,
     average_checkpoints,
-    find_run,
     load_checkpoint,
     longest,
     make_tokenizer,
@@ -71,22 +71,7 @@ class Translator:
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Run a command; errors become one sentence on standard error and exit status 1."""
         given = self.parser().parse_args(arguments)
-        try:
-            given.verb(given)
-            sys.stdout.flush()  # a full disk shows here, not at the interpreter's end
-        except MinigradError as error:
-            return console.failed(str(error))
-        except MemoryError as error:
-            return console.failed(f"out of memory ({error}): choose a smaller model, --max-tokens or --decode-batch")
-        except BrokenPipeError:  # the reader of our output has enough
-            console.discard_output()
-            return 1
-        except OSError as error:
-            console.discard_output()
-            return console.failed(f"cannot go on: {error}")
-        except KeyboardInterrupt:
-            return console.failed("interrupted", 130)
-        return 0
+        return console.run(lambda: given.verb(given), smaller="choose a smaller model, --max-tokens or --decode-batch")
 
     def parser(self) -> argparse.ArgumentParser:
         """The parser of all verbs."""
@@ -106,7 +91,7 @@ class Translator:
         translator = verbs.add_parser("translate", help="translate standard input", usage=usage)
         command_line.run_options(translator)
         group = command_line.decoding_options(translator)
-        group.add_argument("--n-best", type=command_line.whole(1), metavar="N", help="lines for each line, best first")
+        group.add_argument("--n-best", type=whole(1), metavar="N", help="lines for each line, best first")
         group.add_argument("--scores", action="store_true", help="the score and a tab before each translation")
         translator.add_argument("--interactive", action="store_true", help="translate each line as it is typed")
         translator.set_defaults(verb=self.translate)

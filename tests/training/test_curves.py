@@ -176,3 +176,8 @@ def test_scores_have_no_axis_below_zero():
     picture = curves.draw([{"step": step, "bleu": 0.0} for step in (1, 2)])
     assert ">-0." not in picture and ">0.4<" in picture
     assert ">1.5<" not in picture, "there is no half a step"
+
+
+def test_axes_can_have_other_names():
+    picture = curves.draw([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], step="words < read", loss="nats & pairs")
+    assert "words &lt; read" in picture and "nats &amp; pairs" in picture

@@ -155,3 +155,10 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("value", "text"), [(1.00321, "1.003"), (24.911, "24.91"), (321456.0, "3.2e+05"), (math.inf, "inf")])
 def test_perplexities(value, text):
     assert format_perplexity(value) == text
+
+
+def test_words_are_counted_under_their_own_name_and_without_a_perplexity():
+    out = io.StringIO()
+    with Progress(10, stream=out, counting="word", unit="words") as progress:
+        progress.update(10, loss=2.0, tokens=10)
+    assert out.getvalue().startswith("word 10/10 100%") and "loss 2" in out.getvalue() and "ppl" not in out.getvalue()

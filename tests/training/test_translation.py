@@ -7,13 +7,12 @@ import minigrad as mg
 from minigrad.data import EOS, PAD, ParallelText, Skipped, TextPairs, train_tokenizer
 from minigrad.errors import CheckpointError, DataError, UsageError
 from minigrad.training import checkpoint
-from minigrad.training.rundir import RunDirectory
+from minigrad.training.rundir import RunDirectory, find_run
 from minigrad.training.translation import (
     Decoding,
     Validation,
     average_checkpoints,
     best_texts,
-    find_run,
     hold_out,
     load_checkpoint,
     mean_loss,
