@@ -12,13 +12,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minigrad.word2vec.evaluation import evaluate_analogies, evaluate_similarity
-from minigrad.word2vec.vectors import WordVectors
-
 from minigrad.word2vec.corpus import Corpus
+from minigrad.word2vec.evaluation import evaluate_analogies, evaluate_similarity
 from minigrad.word2vec.options import Options
 from minigrad.word2vec.text import Text, prepare
 from minigrad.word2vec.trainer import Trainer
+from minigrad.word2vec.vectors import WordVectors
 
 SIZE, WINDOW, NEGATIVE, SAMPLE, ALPHA, EPOCHS, MIN_COUNT = 100, 5, 5, 1e-4, 0.05, 5, 5
 _DATA = Path(os.environ.get("MINIGRAD_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -14,13 +14,14 @@ import numpy as np
 from numba import carray, cfunc, njit, prange, types  # pyright: ignore[reportPrivateImportUsage]
 
 from minigrad.kernels.jit import PRANGE_ONLY, core
-from minigrad.kernels.microkernel import address, call, copy_lanes, pointer, sizes, tile, transpose_lanes
+from minigrad.kernels.microkernel import address, call, copy_lanes, first_cache_ways, pointer, sizes, tile, transpose_lanes
 from minigrad.kernels.threads import get_num_threads
 
 DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
 ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
 COLUMN_BLOCK = 512
 LITTLE_DEPTH = 8  # up to which writing C is most of the work, and goes fastest by whole rows
+WAYS = first_cache_ways()
 STRIP = 16  # rows of B that the processor fetches ahead of their use, where two to four rows of A use each only once
 FEW = 5  # rows of tiles that do not repay a packed copy of B
 SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
@@ -201,9 +202,9 @@ def _start(function, place, a, b, start, started, c, threads):
                 if cost < least:
                     least, job.row_parts, job.col_parts = cost, row_parts, threads // row_parts
 
-    # Rows a multiple of 4096 bytes apart share one set of the first-level cache, which on some CPUs has 8 places for the 12
-    # rows of a tile. With this many columns a packed copy, free of the conflict, costs a few percent at most.
-    job.pack_a = job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
+    # Rows a multiple of 4096 bytes apart share one set of the first-level cache. Where that has fewer places than a tile has
+    # rows, and with this many columns, a packed copy, free of the conflict, is worth its few percent.
+    job.pack_a = tile_rows > WAYS and job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
     # For a few rows of tiles B is not worth a copy, if ``tile`` can read whole vectors where they lie.
     job.pack_b = job.b_col != item or job.cols % lanes != 0 or row_tiles > FEW * job.row_parts
     if threads == 1:
