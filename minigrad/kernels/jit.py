@@ -50,6 +50,7 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 SHARED = (
     "attention_task",
     "bias",
+    "decimal",
     "dropout",
     "few_rows",
     "gemm",
