@@ -37,7 +37,19 @@ from minigrad.kernels.gemm import product
 from minigrad.kernels.jit import core
 from minigrad.kernels.matmul import compiles, prefers_numpy
 from minigrad.kernels.microkernel import address, sizes
-from minigrad.kernels.scores import MOST_KEYS, array_at, divide, dot, drop, drop_and_slope, hide, slope, weigh, weigh_again
+from minigrad.kernels.scores import (
+    MOST_KEYS,
+    array_at,
+    copy,
+    divide,
+    dot,
+    drop,
+    drop_and_slope,
+    hide,
+    slope,
+    weigh,
+    weigh_again,
+)
 
 QUERIES, KEYS = 192, MOST_KEYS  # of a block; half or twice as many are as fast
 SHARES = 4  # into which the keys of a single head are cut in backward
@@ -164,7 +176,7 @@ def _forward(like, task, part, parts):
             weigh(scores, scale, tops, totals, factors)
             if keep != 1:
                 if task.weights:
-                    dropped[:] = scores
+                    copy(scores, dropped)
                     s = address(dropped), n * item, item
                 drop(dropped, random_key, (matrix * queries + top) * keys + left, keys, threshold, keep)
             if left:
@@ -223,7 +235,7 @@ def _backward(like, task, part, parts):
                 _product(like, function, job, g, (v, item, task.value[3]), (s, n * item, item), rows, width, n, False)
                 if task.weights:
                     kept = array_at(like, task.weights + matrix * rows * n * item, rows * n).reshape(rows, n)
-                    scores[:] = kept
+                    copy(kept, scores)
                     divide(scores, inverses)
                 else:
                     _product(like, function, job, q, (k, item, task.key[3]), (w, n * item, item), rows, features, n, False)

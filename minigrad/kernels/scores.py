@@ -24,6 +24,14 @@ def array_at(like, address, size):
 
 
 @core
+def copy(scores, target):
+    """Copy a block; a loop, as ``target[...] = scores`` takes Numba two seconds more to compile."""
+    for i in range(scores.shape[0]):
+        for j in range(scores.shape[1]):
+            target[i, j] = scores[i, j]
+
+
+@core
 def hide(scores, scale, added, added_step, allowed, allowed_step, reach):
     """Make scores of products: times ``scale``, plus ``added``, and -inf where ``allowed`` is False.
 
