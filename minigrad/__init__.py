@@ -4,6 +4,7 @@ import warnings as _warnings
 
 import numpy as _np
 
+from . import collector as _collector
 from . import errors, nn, optim
 from .anomaly import detect_anomaly
 from .autograd import backward, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled

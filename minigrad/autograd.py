@@ -14,7 +14,7 @@ import weakref
 
 import numpy as np
 
-from . import aliasing, collector
+from . import aliasing
 from .errors import DTypeError, GraphError, ShapeError, UsageError
 from .gradmode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .hooks import RemovableHandle, add_hook
@@ -80,7 +80,6 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
     Returns:
         the gradient of each target: plain arrays, or Tensors under ``create_graph``. One array may stand for several of them.
     """
-    collector.watch.thaw()
     nodes = reachable([place for place, _ in roots if place.__class__ is Node], targets if stop and targets else frozenset())
     wanted = set() if targets is None else _needed(nodes, targets)  # the nodes whose rules need to run, where not all do
     flowing: dict = {}  # gradients on their way, by the node or leaf they belong to

@@ -1,10 +1,10 @@
 """Python's garbage collector passes over a large graph once, not again and again.
 
-The tape makes no reference cycles, so the collector never finds anything in it. Yet it looks through all objects each time
-their number has grown by a quarter, and the graph of 100,000 operations is most of them: these passes then take a third of the
-time of recording. What a full pass has found alive is therefore set aside (``gc.freeze``), so that the next looks at what came
-since. The backward pass takes it back, and so does every tenth full pass, every one that is asked for (``gc.collect()``),
-and every one before which hardly anything was recorded. A program that has set objects aside itself is left alone.
+The tape makes no reference cycles, so the collector never finds anything in it. Yet it looks through all objects of the process
+each time their number has grown by a quarter: while long graphs are recorded, these full passes take half of the time. What one
+has found alive is therefore set aside (``gc.freeze``), so that the next looks at what came since. Nothing is forgotten: every
+tenth full pass, every one asked for (``gc.collect()``), and every one before which hardly anything was recorded looks at
+everything again. A program that has set objects aside itself is left alone; ``gc.unfreeze()`` takes back what is set aside now.
 """
 
 import gc
