@@ -22,14 +22,15 @@ lesson`` measures them. GFLOP/s of float32 on one thread of an AMD EPYC (Zen 5, 
     step                                                    n = 1024  n = 4096
     ======================================================  ========  ========
     three loops in Python (n = 64)                             0.009
-    the same, compiled                                          0.49
-    ``j`` innermost, so that the compiler uses vectors            49        12
-    1. a tile of C in registers                                  195       115
-    2. B packed                                                  215       180
-    3. blocks for the caches                                     215       185
-    this kernel                                                  195       185
+    the same, compiled                                          0.50
+    ``j`` innermost, so that the compiler uses vectors            55        12
+    1. a tile of C in registers                                  233       131
+    2. B packed                                                  268       218
+    3. blocks for the caches                                     255       236
+    this kernel                                                  259       233
+    4. on two threads                                            500       420
     NumPy's BLAS                                                 126       127
-    limit: multiply-adds that wait for nothing                   270       270
+    limit: multiply-adds that wait for nothing                   289       289
     ======================================================  ========  ========
 
 On this CPU the second-level cache, of 1 MB, is so quick that blocks matter only for matrices far larger than it.
