@@ -37,7 +37,7 @@ def write(
         ShapeError: not one row, or one count, for each word.
         CheckpointError: the files cannot be written.
     """
-    vectors = np.ascontiguousarray(vectors, np.float32)
+    vectors = np.asarray(vectors, np.float32)
     fits = vectors.ndim == 2 and len(vectors) == len(words) and vectors.size
     if not fits or (counts is not None and len(counts) != len(words)):
         raise ShapeError(

@@ -36,6 +36,7 @@ _DTYPES = {
     "BOOL": np.dtype("?"),
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_COPIED = 16 << 20  # bytes of an array that are copied at once
 _HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's reference implementation
 
 
@@ -63,10 +64,20 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)
         for name in order:
-            array = arrays[name]
-            # A view of a strided array has the right shape but other bytes: store the C order, not the memory.
-            little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            file.write(little.reshape(-1).view(np.uint8).data)
+            for block in _blocks(arrays[name]):
+                # A view of a strided array has the right shape but other bytes: store the C order, not the memory.
+                little = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
+                file.write(little.reshape(-1).view(np.uint8).data)
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The whole array, or runs of its rows where it has to be copied to be written: a copy of all might not fit the memory."""
+    if array.flags.c_contiguous or not array.size:
+        yield array
+        return
+    rows = max(1, _COPIED // (array.nbytes // len(array)))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
 
 
 def read(

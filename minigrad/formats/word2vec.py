@@ -109,7 +109,7 @@ def write(path: str | os.PathLike, words: Sequence[str], vectors: np.ndarray, *,
         ShapeError: not one row for each word, or no row at all.
         CheckpointError: the file cannot be written; an earlier one at ``path`` is then unchanged.
     """
-    vectors = np.ascontiguousarray(vectors, np.float32)
+    vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2 or len(vectors) != len(words) or not vectors.size:
         raise ShapeError(f"each word has a row of vectors: got an array of shape {vectors.shape} for {len(words):,} words")
     with replacing(path) as file:
@@ -126,7 +126,7 @@ def text_rows(vectors: np.ndarray, words: Sequence[str] | None = None, separator
     size = vectors.shape[1]
     block = max(1, _BLOCK // ((WIDEST + 1) * size))
     for start in range(0, len(vectors), block):
-        rows = vectors[start : start + block]
+        rows = np.ascontiguousarray(vectors[start : start + block], np.float32)
         some = b"" if words is None else _encoded(words[start : start + block])
         names = np.frombuffer(some, np.uint8)
         out = np.empty(len(some) + len(rows) * size * (WIDEST + 1), np.uint8)
@@ -149,13 +149,13 @@ def _write(file: BinaryIO, words: Sequence[str], vectors: np.ndarray, binary: bo
             file.write(piece)
         return
     width = 4 * size
-    data = vectors.astype("<f4", copy=False).reshape(-1).view(np.uint8).data
     block = max(1, _BLOCK // (width + 1))
     for start in range(0, len(words), block):
         some = _encoded(words[start : start + block]).split(b" ")
+        data = np.ascontiguousarray(vectors[start : start + block], "<f4").reshape(-1).view(np.uint8).data
         pieces: list[Any] = [b" "] * (3 * (len(some) - 1))
         pieces[0::3] = some[:-1]
-        pieces[2::3] = [data[at : at + width] for at in range(start * width, (start + len(some) - 1) * width, width)]
+        pieces[2::3] = [data[at : at + width] for at in range(0, (len(some) - 1) * width, width)]
         file.write(b"".join(pieces))
 
 

@@ -30,7 +30,7 @@ class WordVectors:
 
     Args:
         words: each once, by custom the most frequent first: ``restrict_vocab`` relies on it.
-        vectors: ``(words, size)``, used as they are if float32 and contiguous, else converted.
+        vectors: ``(words, size)``, used as they are if float32 and each row contiguous, else converted.
         counts: ``(words,)``, how often each word occurs, where that is known.
 
     Attributes:
@@ -271,7 +271,9 @@ def _matrix(vectors: np.ndarray, words: int) -> np.ndarray:
         raise DataError("word vectors need at least one word: got none")
     if vectors.ndim != 2 or len(vectors) != words or not vectors.shape[1]:
         raise ShapeError(f"each word has a row of vectors: got an array of shape {vectors.shape} for {words:,} words")
-    vectors = np.ascontiguousarray(vectors, np.float32).view()
+    if vectors.dtype != np.float32 or vectors.strides[1] != vectors.itemsize:
+        vectors = np.ascontiguousarray(vectors, np.float32)
+    vectors = vectors.view()
     vectors.flags.writeable = False
     return vectors
 

@@ -195,3 +195,13 @@ def test_files_of_another_kind(tmp_path):
         safetensors.read(tmp_path)
     with pytest.raises(CheckpointError, match=r"there is no file .*missing"):
         safetensors.read(tmp_path / "missing")
+
+
+def test_an_array_with_gaps_is_written_in_runs_of_rows(tmp_path, monkeypatch, rng):
+    monkeypatch.setattr(safetensors, "_COPIED", 100)
+    table = rng.standard_normal((37, 16))
+    safetensors.write(tmp_path / "x", {"rows": table[:, :5], "columns": table.T, "none": table[:0, :3]})
+    arrays, _ = safetensors.read(tmp_path / "x")
+    np.testing.assert_array_equal(arrays["rows"], table[:, :5])
+    np.testing.assert_array_equal(arrays["columns"], table.T)
+    assert arrays["none"].shape == (0, 3)

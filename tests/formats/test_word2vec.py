@@ -242,3 +242,12 @@ def test_a_full_disk_keeps_the_earlier_file(tmp_path, monkeypatch, name):
         word2vec.write(tmp_path / name, words, vectors * 2, binary=True)
     assert (tmp_path / name).read_bytes() == earlier
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_rows_with_gaps_between_them_are_written_as_if_there_were_none(tmp_path, rng, binary):
+    table = rng.standard_normal((30, 16)).astype(np.float32)
+    words = [f"word{i}" for i in range(30)]
+    word2vec.write(tmp_path / "gaps", words, table[:, :7], binary=binary)
+    word2vec.write(tmp_path / "none", words, table[:, :7].copy(), binary=binary)
+    assert (tmp_path / "gaps").read_bytes() == (tmp_path / "none").read_bytes()
