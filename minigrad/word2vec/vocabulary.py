@@ -162,8 +162,8 @@ def choose(
             )
         most = int(counts.max(initial=0))
         raise DataError(
-            f"at least two different words must occur min_count = {min_count:,} times: {len(words)} do(es), the most "
-            f"frequent of {len(table):,} occurs {most:,} times; give more text, or lower min_count"
+            f"two different words or more must occur min_count = {min_count:,} times: got {len(words)} such of {len(table):,}, "
+            f"{most:,} times at most; give more text, or lower min_count"
         )
     rank = np.full(len(table), kernel.UNKNOWN, np.int32)
     rank[kept] = np.arange(len(kept), dtype=np.int32)

@@ -116,8 +116,8 @@ def test_words_that_are_not_utf8_are_left_out_and_counted(corpus):
     [
         ("", "holds no words"),
         (" \n \n", "holds no words"),
-        ("one one one one one", "at least two different words must occur min_count = 5 times: 1 do"),
-        ("a b c", "the most frequent of 3 occurs 1 times; give more text, or lower min_count"),
+        ("one one one one one", "must occur min_count = 5 times: got 1 such of 1, 5 times at most"),
+        ("a b c", "got 0 such of 3, 1 times at most; give more text, or lower min_count"),
     ],
 )
 def test_too_little_text_is_one_clear_sentence(corpus, text, says):
