@@ -1,0 +1,47 @@
+"""Pictures of what really happened: attention, positions, embeddings, errors, losses.
+
+A name is loaded when it is first used, and matplotlib when something is first drawn; ``pip install 'minigrad[viz]'`` brings it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .style import DARK, LIGHT, Picture, Theme
+
+# Where each public name lives.
+_PLACES = {
+    "DARK": "style",
+    "LIGHT": "style",
+    "Picture": "style",
+    "Theme": "style",
+}
+
+__all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})
+
+
+class _Gathering(ModuleType):
+    """Python binds a submodule to its package under its own name; where a function has that name, the function is meant."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PLACES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Gathering
