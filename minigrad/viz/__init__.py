@@ -11,10 +11,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .attention import attention
+    from .capture import Attended, capture_attention
+    from .positional import check_rotation, positional, rotation_matrix
     from .style import DARK, LIGHT, Picture, Theme
 
 # Where each public name lives.
 _PLACES = {
+    "Attended": "capture",
+    "attention": "attention",
+    "capture_attention": "capture",
+    "check_rotation": "positional",
+    "positional": "positional",
+    "rotation_matrix": "positional",
     "DARK": "style",
     "LIGHT": "style",
     "Picture": "style",

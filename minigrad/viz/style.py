@@ -190,15 +190,6 @@ def heat(axes: Any, values: np.ndarray, colors: Any, low: float, high: float) ->
     return image
 
 
-def token_ticks(axes: Any, columns: Sequence[str], rows: Sequence[str], size: float = 9, longest: int = 16) -> None:
-    """Write a token at each column, upright where they would not fit side by side, and at each row."""
-    names = [literal(token, longest) for token in columns]
-    upright = max(map(len, names), default=0) > 2
-    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=size)
-    axes.set_yticks(range(len(rows)), [literal(token, longest) for token in rows], fontsize=size)
-    axes.tick_params(length=0)
-
-
 @contextmanager
 def _settings(theme: Theme) -> Iterator[None]:
     """matplotlib's own defaults and ours, whatever the user has set; put back afterwards."""
