@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from .errors import AnomalyError
+from .observer import Observer
 from .primitive import state
 from .tensor import Tensor
 
@@ -34,7 +35,7 @@ def _trouble(array) -> str | None:
     return "NaN" if np.isnan(array).any() else "infinite"
 
 
-class detect_anomaly:
+class detect_anomaly(Observer):
     """Context manager: raise where a value or a gradient first becomes NaN or infinite.
 
     An operation is blamed if its inputs were finite and its result is not; an infinity that came in on purpose, as in an

@@ -80,6 +80,20 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
     Returns:
         the gradient of each target: plain arrays, or Tensors under ``create_graph``. One array may stand for several of them.
     """
+    observers = state.observers
+    for observer in observers:
+        observer.on_pass(roots)
+    results = None
+    try:
+        results = _walk(roots, retain_graph, create_graph, targets, stop)
+    finally:
+        for observer in observers:
+            observer.on_pass_end(results)
+    return results
+
+
+def _walk(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: set | None, stop: bool) -> dict:
+    """What :func:`_run` does, unobserved."""
     nodes = reachable([place for place, _ in roots if place.__class__ is Node], targets if stop and targets else frozenset())
     wanted = set() if targets is None else _needed(nodes, targets)  # the nodes whose rules need to run, where not all do
     flowing: dict = {}  # gradients on their way, by the node or leaf they belong to
@@ -181,10 +195,18 @@ def _is_plain(array) -> bool:
 
 
 def _observed(node, g, gradients):
-    gradients = [(i, part.whole() if part.__class__ is Part else part) for i, part in gradients]
+    gradients = [(i, _fitted(part.whole() if part.__class__ is Part else part, node, i)) for i, part in gradients]
     for observer in state.observers:
         observer.on_backward(node, g, gradients)
     return gradients
+
+
+def _fitted(gradient, node: Node, position: int):
+    """What is added at the edge; whatever is no gradient is left for :func:`_walk` to refuse."""
+    if not isinstance(gradient, (np.ndarray, np.generic, Tensor)):
+        return gradient
+    edge = node.edges[position]
+    return fit(gradient, edge if edge.__class__ is Node else edge._data, node, position)
 
 
 def _stand_in(node: Node, name: str, value):

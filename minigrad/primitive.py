@@ -53,7 +53,7 @@ class State(threading.local):
     """What the tape does in this thread. ``observers`` see every operation (anomaly detection, pictures) and are rare."""
 
     recording = True
-    observers: tuple = ()
+    observers: tuple = ()  # of Observer
 
 
 state = State()
