@@ -83,13 +83,13 @@ def _run(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: se
     observers = state.observers
     for observer in observers:
         observer.on_pass(roots)
-    results = None
+    results: dict | None = None
     try:
         results = _walk(roots, retain_graph, create_graph, targets, stop)
+        return results
     finally:
         for observer in observers:
             observer.on_pass_end(results)
-    return results
 
 
 def _walk(roots: list[tuple], retain_graph: bool, create_graph: bool, targets: set | None, stop: bool) -> dict:

@@ -18,7 +18,7 @@ class Observer:
     def on_backward(self, node, g, gradients) -> None:
         """Called when the rules of ``node`` have run: on ``g``, the whole gradient of its result.
 
-        ``gradients`` are pairs of (argument position, what the tape will add there: of the argument's shape and dtype, or None).
+        ``gradients`` are pairs: an argument's position, and what the tape adds there, of its shape and dtype, or None.
         """
 
     def on_pass_end(self, results: dict | None) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .attention import attention
     from .capture import Attended, capture_attention
     from .positional import check_rotation, positional, rotation_matrix
+    from .record import Record
+    from .recorder import record
     from .style import DARK, LIGHT, Picture, Theme
 
 # Where each public name lives.
@@ -27,7 +29,9 @@ _PLACES = {
     "DARK": "style",
     "LIGHT": "style",
     "Picture": "style",
+    "Record": "record",
     "Theme": "style",
+    "record": "recorder",
 }
 
 __all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]

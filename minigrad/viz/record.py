@@ -10,33 +10,35 @@ The file is strict JSON, UTF-8, of the form ``minigrad.graph/1``. NaN and infini
 "NaN", "Infinity" and "-Infinity". Its fields, which are also the attributes of :class:`Record`:
 
 ``nodes``: one per operation that ran, per parameter, and per array that came in, in the order in which they were first seen.
-    ``id``: its place in the list. ``kind``: "operation", "parameter", "input" (a leaf that requires gradients, or an argument of
-    the outermost module), or "constant". ``op``: the operation's name in ``operations``. ``name``: the parameter's path or the
-    input's name. ``aliases``: the other paths of a tied parameter. ``module``, ``call``, ``scope``: the path of the module whose
-    code ran it, which call of that module it was, from 0, and that call's place in ``calls``. ``shape``, ``dtype``. ``line``: where the
-    user's code was: ``file``, ``number``, ``code``. ``taped``: whether gradients flow through it (False in no_grad). ``value`` and
-    ``grad``: statistics, see below, or null. ``saved``: the arrays kept for the backward pass, each with ``name``, ``shape``,
-    ``dtype`` and ``bytes``; several nodes may keep the same memory. ``attributes``: the arguments that are no arrays, as
-    text. ``earlier``: true where it ran before the record began, so that its value is unknown. ``during``: the backward pass in
-    which it ran: second derivatives, or the second run of a checkpoint.
+    ``id``: its place in the list. ``kind``: "operation", "parameter", "input" (a leaf that requires gradients, or an argument
+    of the outermost module), or "constant". ``op``: the operation's name in ``operations``. ``name``: the parameter's path or
+    the input's name. ``aliases``: the other paths of a tied parameter. ``module``, ``call``, ``scope``: the path of the
+    module whose code ran it, which call of that module it was, from 0, and that call's place in ``calls``. ``shape``,
+    ``dtype``. ``line``: where the user's code was: ``file``, ``number``, ``code``. ``taped``: whether gradients flow through
+    it (False in no_grad). ``value`` and ``grad``: statistics, see below, or null. ``saved``: the arrays kept for the backward
+    pass, each with ``name``, ``shape``, ``dtype`` and ``bytes``; several nodes may keep the same memory. ``attributes``: the
+    arguments that are no arrays, as text. ``earlier``: true where it ran before the record began, so that its value is
+    unknown. ``during``: the backward pass in which it ran: second derivatives, or the second run of a checkpoint.
 ``edges``: one per use of a node by another, ordered by the consumer.
     ``source``, ``target``: ids. ``argument``: its name there. ``gradient``: whether gradients flow back along it.
-    ``contribution``: what the use sent back in the last pass that went over it, or null: ``norm``, ``nan``, ``inf`` and ``zero`` as
-    in the statistics; ``gain``, the norm over that of the gradient that came to the consumer; ``cosine``, of the angle to the sum of
-    all uses' contributions, null where there is one use; ``pass``. The contributions of all uses of a tensor, each as the tape adds
-    it (broadcast dimensions summed, in the tensor's dtype), make up its gradient, except that hooks may then change that; a
-    contribution whose pass is the consumer's ``during`` belongs to the inside of an operation that ran once more, and counts
-    only there.
+    ``contribution``: what the use sent back in the last pass that went over it, or null: ``norm``, ``nan``, ``inf`` and
+    ``zero`` as in the statistics; ``gain``, the norm over that of the gradient that came to the consumer; ``cosine``, of the
+    angle to the sum of all uses' contributions, null where there is one use; ``pass``. The contributions of all uses of a
+    tensor, each as the tape adds it (broadcast dimensions summed, in the tensor's dtype), make up its gradient, except that
+    hooks may then change that; a contribution whose pass is the consumer's ``during`` belongs to the inside of an operation
+    that ran once more, and counts only there.
 ``backward``: the steps of all backward passes, in order. ``node``: whose rules ran. ``pass``. ``arguments``: those that got a
     gradient, in order; the rules' formulas and operands are in ``operations``. ``nested``: true inside such a second run.
-``passes``: one per call of backward() or grad(). ``roots``: where it began. ``seeds``: statistics of the gradients it began with.
-    ``finished``: false if it failed. ``leaves``: ``norm``, ``nan``, ``inf`` and ``zero`` of the gradient that it gave to each leaf ``node``;
-    in a leaf's ``grad`` is that of the last pass, not what has been accumulated.
-``operations``: by name: ``formula`` (LaTeX), ``arguments``, ``fused`` (one kernel hides several steps; ``reference`` names the
-    composition that it equals), and ``rules``: for each argument ``formula``, the line of Python that gives its gradient, and
-    ``reads``, what that needs besides the upstream gradient g.
+``passes``: one per call of backward() or grad().
+    ``roots``: where it began. ``seeds``: statistics of the gradients it began with. ``finished``: false if it failed.
+    ``leaves``: ``norm``, ``nan``, ``inf`` and ``zero`` of the gradient that it gave to each leaf ``node``; in a leaf's
+    ``grad`` is that of the last pass, not what has been accumulated.
+``operations``: by name.
+    ``formula`` (LaTeX), ``summary``, ``arguments``, ``fused`` (one kernel hides several steps), ``rules``: for each argument
+    ``formula``, the line of Python that gives its gradient, and ``reads``, what that needs besides the upstream gradient g.
 ``modules``: by path: ``path``, ``type``, ``parameters`` (how many numbers, its parts included), ``calls``, ``options``.
-``calls``: in order: ``module``, ``call`` (its number among that module's), ``parent`` (the index of the call around it, or null).
+``calls``: in order: ``module``, ``call`` (its number among that module's), ``parent`` (the index of the call around it, or
+    null).
 ``series``: by name, over training steps: ``steps``, ``values``, ``unit``.
 
 Statistics are ``count``, ``mean``, ``std``, ``min``, ``max``, ``norm``, ``nan``, ``inf``, ``zero``, ``samples``: see
@@ -79,8 +81,8 @@ class Record:
         self._numbers: dict[int, tuple] = {}  # the recorder's: id of a Node, Tensor or array -> (weak reference, node id)
 
     def __repr__(self) -> str:
-        gradients = f"{len(self.passes)} backward passes" if len(self.passes) != 1 else "1 backward pass"
-        return f"<Record of {len(self.nodes):,} nodes, {len(self.edges):,} edges, {gradients if self.passes else 'no backward pass'}>"
+        passes = f"{len(self.passes)} backward pass{'es' * (len(self.passes) > 1)}" if self.passes else "no backward pass"
+        return f"<Record of {len(self.nodes):,} nodes, {len(self.edges):,} edges, {passes}>"
 
     @property
     def has_backward(self) -> bool:
@@ -157,7 +159,9 @@ class Record:
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             got = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise DataError(f"a record is a JSON object whose format is {FORMAT!r}: got {got!r:.60}; write it with record.save()")
+            raise DataError(
+                f"a record is a JSON object whose format is {FORMAT!r}: got {got!r:.60}; write it with record.save()"
+            )
         result = cls()
         for name, kind in _FIELDS.items():
             if not isinstance(data.get(name), kind):
@@ -194,7 +198,9 @@ class Record:
                 known = isinstance(node.get("op"), str) and node["op"] in self.operations
                 _require(known, where, "an operation listed in operations", node.get("op"))
             for field in ("name", "module"):
-                _require(isinstance(node.setdefault(field, None), (str, type(None))), where, f"with a text as {field}", node[field])
+                _require(
+                    isinstance(node.setdefault(field, None), (str, type(None))), where, f"with a text as {field}", node[field]
+                )
             shape = node.get("shape")
             whole = isinstance(shape, list) and all(_is_count(n) for n in shape)
             _require(whole, where, "of a shape that lists whole numbers", shape)
@@ -279,7 +285,9 @@ def _decoded(value, where: str) -> float | None:
             return _NUMBERS[value]
     elif value is None or (isinstance(value, (int, float))):
         return value
-    raise DataError(f"{where} in a record must be a number, null, or one of {', '.join(map(repr, _NUMBERS))}: got {value!r:.60}")
+    raise DataError(
+        f"{where} in a record must be a number, null, or one of {', '.join(map(repr, _NUMBERS))}: got {value!r:.60}"
+    )
 
 
 def _decode_statistics(statistics, where: str) -> None:

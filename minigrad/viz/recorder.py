@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -45,9 +46,7 @@ class record(Observer):
         lines: look up the line of the user's code that ran each operation.
     """
 
-    def __init__(
-        self, model=None, *, values: bool = True, gradients: bool = True, samples: int = SAMPLES, lines: bool = True
-    ):
+    def __init__(self, model=None, *, values: bool = True, gradients: bool = True, samples: int = SAMPLES, lines: bool = True):
         if isinstance(samples, bool) or not isinstance(samples, int) or not 0 <= samples <= SAMPLES:
             raise UsageError(f"a record keeps from 0 to {SAMPLES} samples of an array: got {samples!r}")
         self.values, self.gradients, self.samples, self.lines = values, gradients, samples, lines
@@ -83,6 +82,12 @@ class record(Observer):
         if primitive.name not in operations:
             operations[primitive.name] = describe(primitive)
         taped = result._node
+        attributes, sources = {}, []
+        for position, a in enumerate(args):
+            if isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim):
+                sources.append((position, self._source(a)))
+            elif a is not None:
+                attributes[str(primitive.argument(position))] = _shown(a)
         node = self._new("operation", result._data, op=primitive.name)
         if self.scopes.stack:
             self._place_in_module(node)
@@ -92,18 +97,12 @@ class record(Observer):
             node["taped"] = False
         else:
             node["saved"] = _saved(taped)
-        attributes = {}
-        for position, a in enumerate(args):
-            name = str(primitive.argument(position))
-            carries = taped is not None and position < len(taped.edges) and taped.edges[position] is not None
-            if isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim):
-                self._connect(self._source(a), node, name, position, carries)
-            elif a is not None:
-                attributes[name] = _shown(a)
+            self._remember(taped, node["id"])
         if attributes:
             node["attributes"] = attributes
-        if taped is not None:
-            self._remember(taped, node["id"])
+        for position, source in sources:
+            carries = taped is not None and taped.edges[position] is not None
+            self._connect(source, node, str(primitive.argument(position)), position, carries)
         self._remember(result, node["id"])
         self._remember(result._data, node["id"])
 
@@ -133,10 +132,8 @@ class record(Observer):
         return node
 
     def _remember(self, thing, number: int) -> None:
-        try:
+        with contextlib.suppress(TypeError):  # a NumPy scalar has no weak references
             self._numbers[id(thing)] = weakref.ref(thing), number
-        except TypeError:  # a NumPy scalar
-            pass
 
     def _number(self, thing) -> int | None:
         return self.record._number(thing)
@@ -185,6 +182,11 @@ class record(Observer):
     def _unseen(self, node: Node) -> None:
         """What the tape knows of an operation that was not observed: neither its value nor what required no gradient."""
         checkpoint = node.name == "checkpoint"  # never observed, for it is no function of its arguments
+        sources = []
+        for position, edge in enumerate(node.edges):
+            if edge is not None:
+                number = self._number(edge)
+                sources.append((position, self._source(edge) if number is None else number))
         made = self._new("operation", node, op=node.name, shape=list(node.shape), dtype=str(node.dtype), earlier=not checkpoint)
         self.record.operations.setdefault(node.name, describe(node.primitive))
         if checkpoint and self.scopes.stack:
@@ -192,11 +194,8 @@ class record(Observer):
         if node.saved is not None:
             made["saved"] = _saved(node)
         self._remember(node, made["id"])
-        for position, edge in enumerate(node.edges):
-            if edge is not None:
-                number = self._number(edge)
-                number = self._source(edge) if number is None else number
-                self._connect(number, made, str(node.primitive.argument(position)), position, True)
+        for position, number in sources:
+            self._connect(number, made, str(node.primitive.argument(position)), position, True)
 
     def _place_in_module(self, node: dict) -> None:
         scope = self.scopes.stack[-1]
@@ -218,9 +217,7 @@ class record(Observer):
         self._depth += 1
         if self._depth > 1:
             return
-        numbers = []
-        for place, g in roots:
-            numbers.append(self._earlier(place) if isinstance(place, Node) else self._source(place))
+        numbers = [self._earlier(place) if isinstance(place, Node) else self._source(place) for place, _ in roots]
         seeds = [summary(raw(g), self.samples) for _, g in roots]
         self.record.passes.append({"roots": numbers, "seeds": seeds, "finished": False, "leaves": []})
 

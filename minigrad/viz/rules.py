@@ -16,18 +16,18 @@ def describe(primitive: Primitive) -> dict[str, Any]:
     """An operation as records state it: its formula, its arguments, and its gradient rules.
 
     Returns:
-        ``formula`` in LaTeX; ``arguments``, their names; ``fused``, whether one kernel hides several steps; ``reference``, for
-        those the first sentence of what is equal to it; ``rules``, for each argument ``formula``, a line of Python, and
+        ``formula`` in LaTeX; ``summary``, the first line of its docstring; ``arguments``, their names; ``fused``, whether one
+        kernel hides several steps; ``rules``, for each argument ``formula``, a line of Python, and
         ``reads``, what it reads besides g.
     """
     result: dict[str, Any] = {
         "formula": primitive.formula,
+        "summary": (primitive.__doc__ or "").strip().partition("\n")[0],
         "arguments": list(primitive.argnames),
         "fused": isinstance(primitive, Fused),
         "rules": {},
     }
     if isinstance(primitive, Fused):
-        result["reference"] = getattr(primitive.reference, "__name__", "")
         reads = list(primitive._backward_reads)
         for argument in primitive.differentiable:
             text = f"one kernel for {', '.join(primitive.differentiable)}"
