@@ -76,22 +76,22 @@ def draw(
         The text of an SVG file. Without any value it says that there is nothing to draw yet.
     """
     lines = sorted(metrics, key=lambda line: line["step"])
-    panels = [panel for panel in _panels(lines, log_scale, loss) if panel.series]
-    height = _TOP + sum(panel.height + _GAP for panel in panels) - _GAP + _BOTTOM if panels else 120
+    drawn = panels(lines, log_scale, loss)
+    height = _TOP + sum(panel.height + _GAP for panel in drawn) - _GAP + _BOTTOM if drawn else 120
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
         f"<title>{escape(title or 'loss curves')}</title><style>{_STYLE}</style>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
         f'<text class="title" x="{_LEFT}" y="28">{escape(title)}</text>',
     ]
-    if not panels:
+    if not drawn:
         parts.append(f'<text x="{_LEFT}" y="70">nothing recorded yet</text>')
     else:
-        steps = [step for panel in panels for series in panel.series for step, _ in series.points]
+        steps = [step for panel in drawn for series in panel.series for step, _ in series.points]
         x = _Scale(min(steps), max(steps), _LEFT, _WIDTH - _RIGHT, pad=0)
         top = _TOP
-        for panel in panels:
-            parts += _draw_panel(panel, x, top, last=panel is panels[-1])
+        for panel in drawn:
+            parts += _draw_panel(panel, x, top, last=panel is drawn[-1])
             top += panel.height + _GAP
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
         parts.append(f'<text x="{middle:.0f}" y="{height - 12}" text-anchor="middle">{escape(step)}</text>')
@@ -198,7 +198,9 @@ class _Scale:
         return self._start + share * (self._stop - self._start)
 
 
-def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool, loss: str) -> list[Panel]:
+def panels(lines: Sequence[Mapping[str, Any]], log_scale: bool = False, loss: str = "loss (nats per token)") -> list[Panel]:
+    """What there is to draw of lines in the order of their steps: losses, scores and the learning rate, as far as recorded."""
+
     def series(key: str, label: str, color: str, smoothed: bool = False, **more: Any) -> list[Series]:
         points = [(line["step"], _number(line[key])) for line in lines if key in line]
         if log_scale and key in ("loss", "valid_loss"):  # no logarithm of 0 or less: such a value becomes a gap
@@ -213,11 +215,12 @@ def _panels(lines: Sequence[Mapping[str, Any]], log_scale: bool, loss: str) -> l
     losses += series("valid_loss", "validation loss", _VALID, dots=True, best="min")
     scores = [s for key, (label, color) in _SCORES.items() for s in series(key, label, color, dots=True, best="max")]
     rates = series("lr", "learning rate", _LR)
-    return [
+    every = [
         Panel(loss, 280, losses, log=log_scale),
         Panel("score (%)", 160, scores, floor=0.0),
         Panel("learning rate", 70, rates),
     ]
+    return [panel for panel in every if panel.series]
 
 
 def _draw_panel(panel: Panel, x: _Scale, top: int, last: bool) -> list[str]:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attention import attention
     from .capture import Attended, capture_attention
+    from .curves import curves
+    from .embedding import embedding
+    from .errors import errors
     from .positional import check_rotation, positional, rotation_matrix
     from .record import Record
     from .recorder import record
@@ -23,6 +26,9 @@ _PLACES = {
     "Attended": "capture",
     "attention": "attention",
     "capture_attention": "capture",
+    "curves": "curves",
+    "embedding": "embedding",
+    "errors": "errors",
     "check_rotation": "positional",
     "positional": "positional",
     "rotation_matrix": "positional",

@@ -61,28 +61,29 @@ class Theme(NamedTuple):
     @property
     def sequential(self) -> Any:
         """The ramp as a matplotlib colour map."""
-        return _colormap(f"minigrad-{self.name}-sequential", self.ramp, self.grid)
+        return _colormap(f"minigrad-{self.name}-sequential", ramp(self.ramp), self.grid)
 
     @property
     def diverging(self) -> Any:
         """The split as a matplotlib colour map; its middle is for 0."""
-        return _colormap(f"minigrad-{self.name}-diverging", self.split, self.grid)
+        return _colormap(f"minigrad-{self.name}-diverging", split(self.split), self.grid)
 
     def color(self, number: int) -> str:
         """The colour of series ``number``; after the last it begins anew."""
         return self.series[number % len(self.series)]
 
 
-# The series are those of Okabe and Ito 2008, "Color Universal Design", the lighter of them darkened for paper.
+# The series begin with four of Okabe and Ito 2008, "Color Universal Design". Three more were searched for, so that the nearest
+# two of all, seen by the colour-blind reader for whom they are nearest, lie as far apart as can be.
 LIGHT = Theme(
     "light", "#ffffff", "#222222", "#666666", "#e4e4e4",
-    ("#0072b2", "#d55e00", "#009064", "#b85c90", "#a87b00", "#2d8fc4", "#6f6f6f"),
+    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#9d82eb", "#3e0526", "#666761"),
     ("#f4f8fb", "#a9d3ea", "#4a9fd0", "#0b62a4", "#08244d"),
     ("#6b2a00", "#d55e00", "#f4b183", "#f7f7f7", "#8fc3e4", "#0072b2", "#04345c"),
 )  # fmt: skip
 DARK = Theme(
     "dark", "#16181d", "#e6e6e6", "#a0a4ab", "#33373f",
-    ("#56b4e9", "#e69f00", "#1fbf92", "#d98cb8", "#f0e442", "#ff8a4a", "#b4b4b4"),
+    ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#e9dd38", "#e96500", "#bebebe"),
     ("#1d2129", "#1f4678", "#2b83b8", "#7cc8d0", "#fdf3b4"),
     ("#ffd9b0", "#ef8a3c", "#8a4310", "#1d2129", "#115487", "#3f9fdc", "#c4e6ff"),
 )  # fmt: skip
@@ -101,8 +102,10 @@ def theme_of(theme: Theme | str) -> Theme:
 
 
 @contextmanager
-def canvas(width: float, height: float, theme: Theme | str = LIGHT) -> Iterator[Any]:
-    """A figure of that many inches to draw on inside the block. What stands on it is laid out so that nothing overlaps.
+def canvas(width: float, height: float, theme: Theme | str = LIGHT, *, layout: bool = True) -> Iterator[Any]:
+    """A figure of that many inches to draw on inside the block.
+
+    What stands on it is laid out so that nothing overlaps; with ``layout=False`` axes stay where ``figure.add_axes`` puts them.
 
     Raises MissingExtraError without matplotlib.
     """
@@ -110,11 +113,11 @@ def canvas(width: float, height: float, theme: Theme | str = LIGHT) -> Iterator[
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if layout else None)
         FigureCanvasAgg(figure)
         yield figure
-        for _ in range(2):  # the second pass knows how much room the labels of the first took
-            figure.draw_without_rendering()
+        if layout:
+            figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")  # laid out once, and then the same in every format
 
 
@@ -128,7 +131,8 @@ class Picture:
     """
 
     def __init__(self, figure: Any, text: str, theme: Theme | str = LIGHT) -> None:
-        self.figure, self.text, self.theme = figure, text, theme_of(theme)
+        self.figure, self.theme = figure, theme_of(theme)
+        self.text = _printable(text[:5000])
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the picture, in the format that the name ends in, and return where. The same picture gives the same bytes.
@@ -179,8 +183,12 @@ def literal(text: object, longest: int = 24) -> str:
     """Text that matplotlib draws as it is: in one line, shortened, without control characters; no dollar begins a formula."""
     text = str(text)
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    shown = "".join("⏎" if c == "\n" else c if c.isprintable() else "\ufffd" for c in cut)
-    return shown.replace("$", r"\$")
+    return _printable(cut.replace("\n", "⏎")).replace("$", r"\$")
+
+
+def _printable(text: str) -> str:
+    """Without control characters and lone surrogates, which no XML file may contain."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def heat(axes: Any, values: np.ndarray, colors: Any, low: float, high: float) -> Any:
@@ -251,6 +259,12 @@ def ramp(anchors: Sequence[str], count: int = 257) -> np.ndarray:
     return _srgb(np.stack([np.interp(where, at, points[:, i]) for i in range(3)], axis=1))
 
 
+def split(anchors: Sequence[str], count: int = 257) -> np.ndarray:
+    """``count`` colours (count, 3), an odd number: a ramp up to the middle one of ``anchors``, and one from there on."""
+    middle, half = len(anchors) // 2, count // 2 + 1
+    return np.concatenate([ramp(anchors[: middle + 1], half), ramp(anchors[middle:], half)[1:]])
+
+
 def oklab(rgb: np.ndarray) -> np.ndarray:
     """Colours (.., 3) from sRGB, 0 to 1, to Oklab: lightness, green to red, blue to yellow."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -288,7 +302,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def _colormap(name: str, anchors: Sequence[str], empty: str) -> Any:
+def _colormap(name: str, colors: np.ndarray, empty: str) -> Any:
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap(ramp(anchors), name).with_extremes(bad=empty)
+    return ListedColormap(colors, name).with_extremes(bad=empty)

@@ -21,7 +21,7 @@ _STYLE = (
 )
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """A rectangle on the picture: where its corners are."""
 
     left: float
@@ -71,7 +71,7 @@ def scatter(
         f'<path class="frame" d="M{_SIDE} {_TOP}H{_WIDTH - _SIDE}V{_HEIGHT - _BOTTOM}H{_SIDE}Z"/>',
         *_legend(names),
     ]
-    boxes = _label_boxes(x, y, shown)
+    boxes = label_boxes(x, y, shown, Box(_SIDE, _TOP, _WIDTH - _SIDE, _HEIGHT - _BOTTOM))
     for box, at_x, at_y in zip(boxes, x, y):
         if box is not None and (lead := _lead(box, at_x, at_y)):
             parts.append(lead)
@@ -99,15 +99,25 @@ def _placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pixels[:, 0], pixels[:, 1]
 
 
-def _label_boxes(x: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> list[_Box | None]:
-    """Where each label stands: the first free one of the places around its point, the nearer ones first."""
+def label_boxes(x: np.ndarray, y: np.ndarray, labels: Sequence[str], frame: Box, most: int | None = None) -> list[Box | None]:
+    """Where each label of 12 pixels stands: the first free one of the places around its point, the nearer ones first.
+
+    Args:
+        x, y: the points, ``(n,)`` pixels; y goes down.
+        labels: the text at each point; the earlier ones choose first.
+        frame: which no label leaves.
+        most: how many labels get a place at all, the first ones; all where left out.
+
+    Returns:
+        A box for each of these labels, or None where every place is taken.
+    """
     taken = np.empty((len(labels), 4))
     count = 0
-    boxes: list[_Box | None] = []
-    for label, at_x, at_y in zip(labels, x, y):
+    boxes: list[Box | None] = []
+    for label, at_x, at_y in zip(labels[:most], x, y):
         chosen = None
         for box in _places(at_x, at_y, _LETTER * _columns(label) + 2):
-            inside = box.left > _SIDE and box.right < _WIDTH - _SIDE and box.top > _TOP and box.bottom < _HEIGHT - _BOTTOM
+            inside = box.left > frame.left and box.right < frame.right and box.top > frame.top and box.bottom < frame.bottom
             others = taken[:count]
             free = not (
                 (others[:, 0] < box.right) & (others[:, 2] > box.left) & (others[:, 1] < box.bottom) & (others[:, 3] > box.top)
@@ -122,25 +132,25 @@ def _label_boxes(x: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> list[_B
     return boxes
 
 
-def _places(x: float, y: float, width: float) -> list[_Box]:
+def _places(x: float, y: float, width: float) -> list[Box]:
     """Boxes around a point: beside it, above and below, then all around at growing distance."""
     height = _FONT + 3.0
     boxes = [
-        _Box(x + 6, y - height / 2, x + 6 + width, y + height / 2),
-        _Box(x - 6 - width, y - height / 2, x - 6, y + height / 2),
-        _Box(x - width / 2, y - 5 - height, x + width / 2, y - 5),
-        _Box(x - width / 2, y + 5, x + width / 2, y + 5 + height),
+        Box(x + 6, y - height / 2, x + 6 + width, y + height / 2),
+        Box(x - 6 - width, y - height / 2, x - 6, y + height / 2),
+        Box(x - width / 2, y - 5 - height, x + width / 2, y - 5),
+        Box(x - width / 2, y + 5, x + width / 2, y + 5 + height),
     ]
     for radius in (14, 24, 36, 50):
         for step in range(12):
             angle = math.tau * step / 12
             centre_x = x + math.cos(angle) * (radius + width / 2)
             centre_y = y - math.sin(angle) * (radius + height / 2)
-            boxes.append(_Box(centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2))
+            boxes.append(Box(centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2))
     return boxes
 
 
-def _lead(box: _Box, x: float, y: float) -> str:
+def _lead(box: Box, x: float, y: float) -> str:
     """A line from a point to its label, unless they are side by side."""
     near_x, near_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
     if math.hypot(near_x - x, near_y - y) < 10:

@@ -36,11 +36,7 @@ def project(vectors: np.ndarray, method: str = "pca", *, seed: int = 0) -> Proje
         DataError: NaN or infinity among the numbers.
         MissingExtraError: t-SNE without scikit-learn.
     """
-    vectors = np.asarray(vectors, np.float64)
-    if vectors.ndim != 2 or len(vectors) < 2 or not vectors.shape[1]:
-        raise ShapeError(f"a picture needs at least two vectors, one a row: got an array of shape {vectors.shape}")
-    if not np.isfinite(vectors).all():
-        raise DataError("a picture needs finite vectors: got NaN or infinity; leave out such words, or train at a lower rate")
+    vectors = checked(vectors)
     if method == "pca":
         points, shares = pca(vectors)
         first, second = (f"component {i}: {100 * share:.0f} % of the variance" for i, share in enumerate(shares, 1))
@@ -48,6 +44,16 @@ def project(vectors: np.ndarray, method: str = "pca", *, seed: int = 0) -> Proje
     if method == "tsne":
         return Projection(tsne(vectors, seed), ("", ""))
     raise UsageError(f"the method of projection is one of {', '.join(METHODS)}: got {method!r}")
+
+
+def checked(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, size) in float64, at least two and finite; else the error says what is wrong."""
+    vectors = np.asarray(vectors, np.float64)
+    if vectors.ndim != 2 or len(vectors) < 2 or not vectors.shape[1]:
+        raise ShapeError(f"a picture needs at least two vectors, one a row: got an array of shape {vectors.shape}")
+    if not np.isfinite(vectors).all():
+        raise DataError("a picture needs finite vectors: got NaN or infinity; leave out such words, or train at a lower rate")
+    return vectors
 
 
 def pca(vectors: np.ndarray, components: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -59,16 +65,27 @@ def pca(vectors: np.ndarray, components: int = 2) -> tuple[np.ndarray, np.ndarra
     Returns:
         Arrays ``(n, components)`` and ``(components,)`` float64.
     """
-    centred = np.asarray(vectors, np.float64) - np.mean(vectors, axis=0, dtype=np.float64)
-    left, values, right = np.linalg.svd(centred, full_matrices=False)
+    mean, directions, shares = principal(vectors, components)
+    return (np.asarray(vectors, np.float64) - mean) @ directions.T, shares
+
+
+def principal(vectors: np.ndarray, components: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The projection behind :func:`pca`, to be applied to other vectors too: ``(x - mean) @ directions.T``.
+
+    Returns:
+        The mean ``(size,)``, the directions ``(components, size)``, of length 1 or 0, and the shares ``(components,)``.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    mean = vectors.mean(axis=0)
+    _, values, right = np.linalg.svd(vectors - mean, full_matrices=False)
     kept = min(components, len(values))
     largest = np.abs(right[:kept]).argmax(1)
     signs = np.where(right[np.arange(kept), largest] < 0, -1.0, 1.0)
-    points, shares = np.zeros((len(centred), components)), np.zeros(components)
-    points[:, :kept] = left[:, :kept] * (values[:kept] * signs)
+    directions, shares = np.zeros((components, vectors.shape[1])), np.zeros(components)
+    directions[:kept] = right[:kept] * signs[:, None]
     total = (values**2).sum()
     shares[:kept] = values[:kept] ** 2 / total if total > 0 else 0
-    return points, shares
+    return mean, directions, shares
 
 
 def tsne(vectors: np.ndarray, seed: int = 0) -> np.ndarray:

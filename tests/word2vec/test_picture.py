@@ -31,7 +31,7 @@ def test_points_labels_and_tooltips(rng):
 
 def test_labels_do_not_overlap(rng):
     x, y = rng.uniform(100, 800, 150), rng.uniform(100, 600, 150)
-    boxes = [box for box in picture._label_boxes(x, y, ["a label"] * 150) if box is not None]
+    boxes = [box for box in picture.label_boxes(x, y, ["a label"] * 150, picture.Box(28, 56, 872, 636)) if box is not None]
     assert len(boxes) > 120
     for a, b in itertools.combinations(boxes, 2):
         assert a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
