@@ -116,8 +116,9 @@ def canvas(width: float, height: float, theme: Theme | str = LIGHT, *, layout: b
         figure = Figure(figsize=(width, height), layout="constrained" if layout else None)
         FigureCanvasAgg(figure)
         yield figure
-        if layout:
-            figure.get_layout_engine().execute(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
         figure.set_layout_engine("none")  # laid out once, and then the same in every format
 
 
@@ -220,7 +221,7 @@ def _rules(theme: Theme) -> dict[str, Any]:
     from cycler import cycler  # a part of matplotlib
 
     return {
-        "font.family": ["DejaVu Sans", *_installed_fonts()], "font.size": 10,
+        "font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans", *_installed_fonts()], "font.size": 10,
         "axes.titlesize": 10.5, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9,
         "figure.titlesize": 12, "figure.titleweight": "bold", "axes.titlelocation": "left",
         "figure.facecolor": theme.background, "savefig.facecolor": theme.background, "axes.facecolor": theme.background,

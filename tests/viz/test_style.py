@@ -172,7 +172,7 @@ def test_any_text_is_drawn_as_it_is():
     with style.canvas(8, 4) as figure:
         axes = figure.subplots()
         axes.set_xticks(range(len(HOSTILE)), [style.literal(text) for text in HOSTILE], rotation=90)
-        axes.plot([0, 9], label=style.literal("$x$ costs 5$"))
+        axes.plot([0, 9], [0, 1], label=style.literal("$x$ costs 5$"))
         axes.legend()
     picture = style.Picture(figure, "\n".join(HOSTILE))
     for kind in style.FORMATS:
