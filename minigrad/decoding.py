@@ -9,7 +9,7 @@ costs one position, whatever has been written before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,11 +47,13 @@ class Hypothesis:
         tokens: without ``<bos>`` and ``<eos>``.
         score: the sum of log-probabilities over (length with ``<eos>``) ** length_penalty; higher is better.
         finished: whether ``<eos>`` came before the greatest length was reached.
+        copied: words of the source that stand for unknown ones, by their place among the tokens.
     """
 
     tokens: list[int]
     score: float
     finished: bool = True
+    copied: dict[int, str] = field(default_factory=dict)
 
 
 def log_probabilities(scores: np.ndarray) -> np.ndarray:

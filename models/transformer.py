@@ -21,6 +21,7 @@ from minigrad.data.batching import Batch
 from minigrad.errors import UsageError
 from minigrad.nn import functional as F
 from minigrad.tensor import raw
+from minigrad.training import schedules
 from minigrad.training.arguments import share, whole
 from minigrad.training.translator import Translator
 
@@ -44,6 +45,7 @@ _BUILT_IN = {
 
 RECIPES: dict[str, dict[str, Any]] = {
     "dates": _BUILT_IN,
+    "phrases": _BUILT_IN,
     "reverse": {**_BUILT_IN, "tokens": "words"},
     "copy": {**_BUILT_IN, "tokens": "words"},
     "text": {
@@ -211,7 +213,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--activation", choices=("relu", "gelu"))
     add("--tie", choices=("all", "decoder", "none"), help="which embeddings share a matrix")
     add("--positions", choices=("sinusoidal", "learned"), help=f"learned ones reach {MAX_POSITIONS - 1:,} tokens")
-    add("--schedule", choices=("inverse-sqrt", "linear", "cosine", "constant"), help="of the learning rate, after warm-up")
+    add("--schedule", choices=schedules.NAMES, help="of the learning rate, after warm-up")
 
 
 def check(options: dict[str, Any]) -> None:
@@ -235,19 +237,7 @@ def build(options: dict[str, Any], vocabulary: int) -> Transformer:
 def make_optimizer(options: dict[str, Any], model: nn.Module) -> tuple[optim.Optimizer, optim.lr_scheduler.LRScheduler]:
     """Adam with the betas of Vaswani et al. 2017, section 5.3, and the chosen schedule."""
     adam = optim.AdamW(model.parameters(), lr=options["lr"], betas=(0.9, 0.98), eps=1e-9, weight_decay=options["weight_decay"])
-    warmup, steps = options["warmup"], options["steps"]
-
-    def factor(step: int) -> float:
-        rising = (step + 1) / warmup
-        left = max(steps - step, 1) / max(steps - warmup, 1)
-        falling = {
-            "inverse-sqrt": math.sqrt(warmup / (step + 1)),
-            "linear": max(left, 0.02),
-            "cosine": 0.5 - 0.5 * math.cos(math.pi * min(left, 1.0)),
-            "constant": 1.0,
-        }[options["schedule"]]
-        return min(rising, falling) if step < warmup else falling
-
+    factor = schedules.factor(options["schedule"], options["warmup"], options["steps"])
     return adam, optim.lr_scheduler.LambdaLR(adam, factor)
 
 

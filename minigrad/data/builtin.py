@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minigrad.data import algorithmic, dates
+from minigrad.data import algorithmic, dates, phrases
 from minigrad.data.corpus import TextPairs
 from minigrad.errors import UsageError
 
@@ -23,6 +23,7 @@ class Task:
 
 TASKS = {
     "dates": Task(dates.generate, tokens="pieces"),
+    "phrases": Task(phrases.generate, tokens="pieces"),
     "reverse": Task(algorithmic.reverse, tokens="words"),
     "copy": Task(algorithmic.copy, tokens="words"),
 }

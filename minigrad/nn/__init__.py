@@ -24,6 +24,7 @@ from .normalization import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .positional import PositionalEncoding
 from .recurrent import GRU, LSTM, RNN
+from .recurrent_attention import AdditiveAttention, DotAttention, GeneralAttention
 from .recurrent_cells import GRUCell, LSTMCell, RNNCell
 from .transformer import (
     Transformer,
@@ -40,14 +41,17 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
     "AttentionCache",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "DecoderCache",
+    "DotAttention",
     "Dropout",
     "Embedding",
     "GRUCell",
+    "GeneralAttention",
     "HuberLoss",
     "Identity",
     "KLDivLoss",

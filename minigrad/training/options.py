@@ -17,10 +17,10 @@ from .arguments import above_0, flag, from_0, listed, number, share, whole
 from .translation import Decoding
 
 DEFAULTS: dict[str, Any] = {  # for every kind of data; recipes and presets add to these
-    "columns": (0, 1), "min_count": 1, "lowercase": False, "max_length": 256, "data_seed": 0,
-    "accumulate": 1, "clip": 1.0, "weight_decay": 0.0, "valid_sentences": 500, "seed": 1,
+    "columns": (0, 1), "holdout": 0, "min_count": 1, "lowercase": False, "max_length": 256, "data_seed": 0,
+    "batch_sentences": 0, "accumulate": 1, "clip": 1.0, "weight_decay": 0.0, "valid_sentences": 500, "seed": 1,
     "checkpoint": "best", "beam": Decoding.beam, "length_penalty": Decoding.length_penalty, "n_best": Decoding.n_best,
-    "decode_batch": Decoding.batch,
+    "decode_batch": Decoding.batch, "replace_unknown": Decoding.replace_unknown,
 }  # fmt: skip
 
 _RESUMABLE = ("resume", "steps", "patience", "enough", "threads")  # what may change when a run goes on
@@ -36,13 +36,15 @@ class Parser(arguments.Parser):
 # -- the groups ---------------------------------------------------------------------------------------------------------
 
 
-def data_options(parser: argparse.ArgumentParser) -> None:
+def data_options(parser: argparse.ArgumentParser, recipes: Mapping[str, Any]) -> None:
     """What to learn from."""
     add = parser.add_argument_group("data").add_argument
-    add("--data", choices=("dates", "reverse", "copy"), help="built-in data; dates if no files are given")
+    built_in = tuple(name for name in recipes if name != "text")
+    add("--data", choices=built_in, help=f"built-in data; {built_in[0]} if no files are given")
     add("--train", dest="train_files", nargs="+", metavar="FILE", help="source and target, or one file of columns (.tsv)")
     add("--valid", dest="valid_files", nargs="+", metavar="FILE", help="for validation; else a part of --train is held out")
     add("--test", dest="test_files", nargs="+", metavar="FILE", help="for the test after training; else that of --valid")
+    add("--holdout", type=whole(0), metavar="N", help="without --test files, the pairs of N sources are kept out for the test")
     add("--columns", nargs=2, type=whole(0), metavar="N", help="which columns hold source and target, from 0")
     add("--tokens", choices=("words", "chars", "pieces", "subwords"), help="what a token is")
     add("--vocab-size", type=whole(1), metavar="N", help="tokens at most, both languages together")
@@ -60,6 +62,7 @@ def training_options(parser: argparse.ArgumentParser, presets: Mapping[str, Any]
     add("--preset", choices=tuple(presets), help="the size of the model")
     add("--steps", type=whole(1), metavar="N", help="parameter updates at most")
     add("--max-tokens", type=whole(1), metavar="N", help="tokens in a batch on either side, padding included")
+    add("--batch-sentences", type=whole(0), metavar="N", help="sentences in a batch at most; 0: as many as the tokens allow")
     add("--accumulate", type=whole(1), metavar="N", help="batches for one update")
     add("--lr", type=above_0, metavar="X", help="the highest learning rate")
     add("--warmup", type=whole(1), metavar="N", help="updates until it is reached")
@@ -88,12 +91,15 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=whole(1), metavar="N", help="processor cores to use; all by default")
 
 
-def decoding_options(parser: argparse.ArgumentParser) -> Any:
-    """How to search for a translation. Returns the group, to add to."""
+def decoding_options(parser: argparse.ArgumentParser, aligns: bool = False) -> Any:
+    """How to search for a translation, with or without what needs a model that ``aligns``. Returns the group, to add to."""
     group = parser.add_argument_group("decoding")
     group.add_argument("--beam", type=whole(1), metavar="N", help="beam size; 1 is greedy")
     group.add_argument("--length-penalty", type=number(), metavar="X", help="scores are divided by length to this power")
     group.add_argument("--decode-batch", type=whole(1), metavar="N", help="sentences translated together")
+    if aligns:
+        switch = argparse.BooleanOptionalAction
+        group.add_argument("--replace-unknown", action=switch, help="copy the source word most looked at in place of <unk>")
     return group
 
 
@@ -125,7 +131,9 @@ def settle(given: Mapping[str, Any], recipes: Mapping[str, Mapping], presets: Ma
     idle = [name for name in _BUILT_IN_ONLY if options["train_files"] and options[name] is not None]
     if idle:
         raise UsageError(f"{listed(idle)} goes with built-in data, and --train files are all used: leave it out")
-    options["data"] = options["data"] or (None if options["train_files"] else "dates")
+    if options["holdout"] and (options["test_files"] or not options["train_files"]):
+        raise UsageError("--holdout takes the test text out of --train files: leave it out with --test files or built-in data")
+    options["data"] = options["data"] or (None if options["train_files"] else next(iter(recipes)))
     recipe = recipes[options["data"] or "text"]
     options["preset"] = options["preset"] or recipe["preset"]
     if options["average"] and not options["keep"]:
@@ -159,8 +167,8 @@ def resettle(settled: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 def decoding(options: Mapping[str, Any]) -> Decoding:
     """How the options say to search. Raises UsageError for more translations of a sentence than the search keeps."""
-    names = ("beam", "length_penalty", "n_best", "decode_batch")
-    beam, power, n_best, batch = (DEFAULTS[name] if options.get(name) is None else options[name] for name in names)
+    names = ("beam", "length_penalty", "n_best", "decode_batch", "replace_unknown")
+    beam, power, n_best, batch, replace = (DEFAULTS[name] if options.get(name) is None else options[name] for name in names)
     if n_best > beam:
         raise UsageError(f"--n-best is at most --beam: got {n_best} and {beam}")
-    return Decoding(beam, power, n_best, batch)
+    return Decoding(beam, power, n_best, batch, replace)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..data import ParallelText, Skipped, TextPairs, TokenBatches, Tokenizer, builtin_task, pad, read_pairs, train_tokenizer
-from ..data.vocabulary import EOS
+from ..data.vocabulary import BOS, EOS, UNK
 from ..decoding import Hypothesis, beam_search, greedy, longest_output
 from ..errors import CheckpointError, DataError, UsageError
 from . import checkpoint
@@ -32,12 +32,14 @@ class Decoding:
         length_penalty: see :func:`minigrad.decoding.beam_search`.
         n_best: translations for each sentence.
         batch: sentences searched together.
+        replace_unknown: write the word of the source that the model looked at most in place of an unknown one.
     """
 
     beam: int = 5
     length_penalty: float = 1.0
     n_best: int = 1
     batch: int = 64
+    replace_unknown: bool = False
 
 
 # -- data ---------------------------------------------------------------------------------------------------------------
@@ -48,7 +50,14 @@ def read_split(options: dict[str, Any], split: str) -> TextPairs | None:
     if not options["train_files"]:
         return builtin_task(options["data"]).generate(split, options[f"{split}_size"], options["data_seed"])
     paths = options[f"{split}_files"]
-    return read_pairs(paths, columns=tuple(options["columns"])) if paths else None
+    if options.get("holdout") and split != "valid":
+        training, tested = hold_out(_read(options, options["train_files"]), options["holdout"], options["seed"])
+        return training if split == "train" else tested
+    return _read(options, paths) if paths else None
+
+
+def _read(options: dict[str, Any], paths: list[str]) -> TextPairs:
+    return read_pairs(paths, columns=tuple(options["columns"]))
 
 
 def training_text(options: dict[str, Any]) -> tuple[TextPairs, TextPairs]:
@@ -117,7 +126,43 @@ def translate(model: Any, tokenizer: Tokenizer, texts: Sequence[str], how: Decod
             )
         for i, hypotheses in zip(rows, found):
             results[i] = hypotheses
+    if how.replace_unknown:
+        for text, hypotheses in zip(texts, results):
+            for hypothesis in hypotheses:
+                copy_unknown(model, tokenizer, text, hypothesis)
     return results
+
+
+def alignment(model: Any, tokenizer: Tokenizer, text: str, hypothesis: Hypothesis) -> np.ndarray:
+    """How much a model looked at each source token as it wrote each token, ``<eos>`` last on both sides: (written, source).
+
+    Raises:
+        UsageError: for a model without attention.
+    """
+    source = pad([np.array(tokenizer.encode(text), np.int64)], last=EOS)
+    return model.align(source, pad([np.array(hypothesis.tokens, np.int64)], first=BOS))[0]
+
+
+def copy_unknown(model: Any, tokenizer: Tokenizer, text: str, hypothesis: Hypothesis) -> None:
+    """Let the source word that the model looked at most stand for each unknown word of a translation.
+
+    Source:
+        Luong et al. 2015, "Addressing the Rare Word Problem in Neural Machine Translation", with the attention as alignment
+        (Jean et al. 2015, section 3.3).
+    """
+    unknown = [place for place, token in enumerate(hypothesis.tokens) if token == UNK]
+    if unknown:
+        words = tokenizer.split(text.lower() if tokenizer.lowercase else text)
+        weights = alignment(model, tokenizer, text, hypothesis)[:, : len(words)]  # not <eos>, which is no word
+        hypothesis.copied = {place: words[weights[place].argmax()] for place in unknown}
+
+
+def spelled(tokenizer: Tokenizer, hypothesis: Hypothesis) -> str:
+    """The text of a translation."""
+    if not hypothesis.copied:
+        return tokenizer.decode(hypothesis.tokens)
+    written = tokenizer.vocabulary.decode(hypothesis.tokens)
+    return tokenizer.join([hypothesis.copied.get(place, token) for place, token in enumerate(written)])
 
 
 def _together(lengths: Sequence[int], batch: int) -> int:
@@ -130,7 +175,7 @@ def _together(lengths: Sequence[int], batch: int) -> int:
 
 def best_texts(tokenizer: Tokenizer, hypotheses: Iterable[list[Hypothesis]]) -> list[str]:
     """The text of the best hypothesis of each sentence; empty where there is none."""
-    return [tokenizer.decode(found[0].tokens) if found else "" for found in hypotheses]
+    return [spelled(tokenizer, found[0]) if found else "" for found in hypotheses]
 
 
 @no_grad()

@@ -1,4 +1,4 @@
-"""The command line that every translator shares: ``train``, ``translate`` and ``test``.
+"""The command line that every translator shares: ``train``, ``translate`` and ``test``, and ``attention`` where there is one.
 
 A model brings its own options and presets, and a function that builds it; see models/transformer.py.
 """
@@ -19,6 +19,7 @@ from ..data import ParallelText, TextPairs, TokenBatches, Tokenizer
 from ..errors import CheckpointError, DataError, UsageError
 from ..formats import atomic
 from ..ops.random import manual_seed
+from . import alignment as pictures
 from . import console
 from . import options as command_line
 from .arguments import whole
@@ -27,11 +28,13 @@ from .rundir import RunDirectory, find_run
 from .translation import (
     Decoding,
     Validation,
+    alignment,
     average_checkpoints,
     load_checkpoint,
     longest,
     make_tokenizer,
     read_split,
+    spelled,
     training_text,
     translate,
 )
@@ -47,9 +50,11 @@ class Translator:
         add_options: adds the model's own options to a parser, all None where left out.
         check: raises UsageError for values of these options that do not go together.
         build: makes the model from (options, vocabulary size).
-        recipes: defaults by kind of data: "dates", "reverse", "copy", and "text" for files.
+        recipes: defaults by kind of data: the built-in ones, the first of which is the default, and "text" for files.
         presets: sizes by name; a preset's values are defaults too.
         make_optimizer: makes (optimizer, scheduler) from (options, model).
+        begin_with: puts given weights into a new model, from (options, model, tokenizer), and returns lines that say so.
+        aligns: whether models have ``align(source, target_input)``, which says where they look as they write.
     """
 
     def __init__(
@@ -62,9 +67,13 @@ class Translator:
         recipes: dict[str, dict],
         presets: dict[str, dict],
         make_optimizer: Callable[[dict, Any], tuple[Any, Any]],
+        *,
+        begin_with: Callable[[dict, Any, Tokenizer], list[str]] | None = None,
+        aligns: bool = False,
     ) -> None:
         self.job, self.description, self.add_options, self.check, self.build = job, description, add_options, check, build
         self.recipes, self.presets, self.make_optimizer = recipes, presets, make_optimizer
+        self.begin_with, self.aligns = begin_with, aligns
 
     # -- the command line -----------------------------------------------------------------------------------------------
 
@@ -76,21 +85,22 @@ class Translator:
     def parser(self) -> argparse.ArgumentParser:
         """The parser of all verbs."""
         parser = command_line.Parser(prog=f"python -m models.{self.job}", description=self.description)
-        verbs = parser.add_subparsers(title="verbs", required=True, metavar="train|translate|test")
+        names = "train|translate|test|attention" if self.aligns else "train|translate|test"
+        verbs = parser.add_subparsers(title="verbs", required=True, metavar=names)
         usage = "%(prog)s [options]"  # argparse would list them all, twice
 
         train = verbs.add_parser(
             "train", help="train a model", usage=usage, epilog=command_line.epilog(self.recipes, self.presets)
         )
-        command_line.data_options(train)
+        command_line.data_options(train, self.recipes)
         self.add_options(train)
         command_line.training_options(train, self.presets)
-        command_line.decoding_options(train)
+        command_line.decoding_options(train, self.aligns)
         train.set_defaults(verb=self.train)
 
         translator = verbs.add_parser("translate", help="translate standard input", usage=usage)
         command_line.run_options(translator)
-        group = command_line.decoding_options(translator)
+        group = command_line.decoding_options(translator, self.aligns)
         group.add_argument("--n-best", type=whole(1), metavar="N", help="lines for each line, best first")
         group.add_argument("--scores", action="store_true", help="the score and a tab before each translation")
         translator.add_argument("--interactive", action="store_true", help="translate each line as it is typed")
@@ -98,12 +108,23 @@ class Translator:
 
         tester = verbs.add_parser("test", help="measure a model on held-out text", usage=usage)
         command_line.run_options(tester)
-        command_line.decoding_options(tester)
+        command_line.decoding_options(tester, self.aligns)
         tester.add_argument("--test", dest="test_files", nargs="+", metavar="FILE", help="other files than the run's own")
         tester.add_argument("--split", choices=("valid", "test"), help="of the run's data; test, if it has one")
         tester.add_argument("--tokenize", choices=("none", "13a"), help="how BLEU cuts text; as the run does by default")
         tester.add_argument("--output", metavar="FILE", help="write the translations there")
         tester.set_defaults(verb=self.test)
+
+        if self.aligns:
+            usage = "%(prog)s [options] SENTENCE"
+            looker = verbs.add_parser("attention", help="draw where a model looks as it translates a sentence", usage=usage)
+            looker.add_argument("sentence", metavar="SENTENCE")
+            command_line.run_options(looker)
+            command_line.decoding_options(looker, self.aligns)
+            looker.add_argument(
+                "--out", metavar="FILE", help="the picture, an SVG; attention.svg in the run directory by default"
+            )
+            looker.set_defaults(verb=self.attention)
         return parser
 
     def settle(self, given: argparse.Namespace) -> dict[str, Any]:
@@ -134,9 +155,11 @@ class Translator:
             _check_unchanged(run, config.get("data", {}), fingerprints)
         tokenizer = _saved_tokenizer(run) if run else make_tokenizer(options, training_pairs)
         training = ParallelText.encode(training_pairs, tokenizer, max_tokens=options["max_length"])
-        batches = TokenBatches(training, options["max_tokens"], seed=options["seed"])
+        sentences = options["batch_sentences"] or None
+        batches = TokenBatches(training, options["max_tokens"], max_sentences=sentences, seed=options["seed"])
         manual_seed(options["seed"])
         model = self.build(options, len(tokenizer))
+        given_weights = self.begin_with(options, model, tokenizer) if self.begin_with and run is None else []
         optimizer, scheduler = self.make_optimizer(options, model)
         validation = ParallelText.encode(held, tokenizer, max_tokens=longest(model))
         if run is None:
@@ -156,6 +179,7 @@ class Translator:
                 f"validation  {validation.describe()}",
                 f"model       {self._size(options, model)}, vocabulary of {len(tokenizer):,} {options['tokens']}; "
                 f"{_threads()}; ready after {time.perf_counter() - started:.1f} s",
+                *given_weights,
             ):
                 trainer.say(None, line)
             if given.resume:
@@ -196,6 +220,7 @@ class Translator:
         """``translate``: lines from standard input, their translations to standard output, line by line."""
         how = command_line.decoding(vars(given))
         run, _, tokenizer, model = self._open(given)
+        self._check_alignment(model, how.replace_unknown)
         if given.interactive:
             print(f"{run.path}: type a sentence, or end with Ctrl-D", file=sys.stderr)
         console.write_utf8()
@@ -207,7 +232,7 @@ class Translator:
                 for rank in range(how.n_best):  # as many lines for each, so that line i of the output belongs to line i // n
                     found = hypotheses[rank] if rank < len(hypotheses) else None
                     score = (f"{found.score:.4f}" if found else "") + "\t"
-                    print((score if given.scores else "") + (tokenizer.decode(found.tokens) if found else ""))
+                    print((score if given.scores else "") + (spelled(tokenizer, found) if found else ""))
             sys.stdout.flush()
         if skipped:
             some = "1 line" if skipped == 1 else f"{skipped:,} lines"
@@ -221,8 +246,14 @@ class Translator:
         if given.output and not os.access(Path(given.output).parent, os.W_OK):
             raise UsageError(f"--output {given.output} cannot be written: name a file in a directory that you may write to")
         run, options, tokenizer, model = self._open(given)
+        self._check_alignment(model, how.replace_unknown)
         if given.test_files:
-            options = {**options, "test_files": given.test_files, "train_files": options["train_files"] or given.test_files}
+            options = {
+                **options,
+                "test_files": given.test_files,
+                "holdout": 0,
+                "train_files": options["train_files"] or given.test_files,
+            }
         if given.tokenize:
             options["tokenize"] = given.tokenize
         pairs = None if given.split == "valid" else read_split(options, "test")
@@ -238,6 +269,32 @@ class Translator:
             atomic.write_text(given.output, "".join(line + "\n" for line in found))
         with contextlib.suppress(CheckpointError):  # the run of another user can be measured, though not be written to
             run.log("\n".join(lines))
+
+    def attention(self, given: argparse.Namespace) -> None:
+        """``attention``: translate a sentence, and draw where the model looked."""
+        how = command_line.decoding(vars(given))
+        if given.out and not os.access(Path(given.out).parent, os.W_OK):
+            raise UsageError(f"--out {given.out} cannot be written: name a file in a directory that you may write to")
+        run, _, tokenizer, model = self._open(given)
+        self._check_alignment(model, True)
+        found = translate(model, tokenizer, [given.sentence], how)[0]
+        if not found:
+            raise UsageError(f"there is a picture of a sentence of 1 to {longest(model):,} tokens: got {given.sentence[:60]!r}")
+        source = tokenizer.split(given.sentence.lower() if tokenizer.lowercase else given.sentence)
+        written = tokenizer.vocabulary.decode(found[0].tokens)
+        written = [found[0].copied.get(place, token) for place, token in enumerate(written)]
+        weights = alignment(model, tokenizer, given.sentence, found[0])
+        path = Path(given.out) if given.out else run.path / "attention.svg"
+        atomic.write_text(path, pictures.draw(weights, [*source, "<eos>"], [*written, "<eos>"]))
+        console.write_utf8()
+        print(f"{spelled(tokenizer, found[0])}\nthe picture is in {path}")
+
+    def _check_alignment(self, model: Any, asked: bool) -> None:
+        """Raise UsageError where what needs attention is asked of a model without."""
+        if asked and not (self.aligns and model.aligns):
+            raise UsageError(
+                "this model has no attention, so nothing shows where it looked: train one with --attention general"
+            )
 
     def _open(self, given: argparse.Namespace) -> tuple[RunDirectory, dict[str, Any], Tokenizer, Any]:
         _set_threads(given.threads)

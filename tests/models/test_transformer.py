@@ -152,4 +152,4 @@ def test_every_preset_builds():
         options = JOB.settle(JOB.parser().parse_args(["train", "--preset", name]))
         assert options["dim"] == PRESETS[name]["dim"]
         assert isinstance(build(options, 50), nn.Module)
-    assert {"dates", "reverse", "copy", "text"} == RECIPES.keys()
+    assert {"dates", "phrases", "reverse", "copy", "text"} == RECIPES.keys()
