@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.data import PAD
 from minigrad.data.batching import Batch
 from models.transformer import PRESETS, Transformer
+from tools.bench.groups import train_seq2seq
 from tools.bench.measure import OURS, Contest, Libraries, Work
 
 VOCABULARY, TOKENS = 10_000, 4096
@@ -123,7 +124,7 @@ def _compiled(torch: ModuleType, preset: dict[str, Any], batch: Batch) -> Work |
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """The presets tiny and small, with short and with long sentences."""
+    """The presets tiny and small, with short and with long sentences; then the recurrent translators."""
     for name in ("tiny", "small"):
         for length in LENGTHS:
             batch = random_batch(length)
@@ -132,4 +133,5 @@ def contests(libraries: Libraries) -> Iterator[Contest]:
                 sides["torch"] = torch_step(libraries["torch"], PRESETS[name], batch)
             if "torch.compile" in libraries and (step := _compiled(libraries["torch.compile"], PRESETS[name], batch)):
                 sides["torch.compile"] = step
-            yield Contest(f"{name}, sentences of {length}", sides, batch.target_tokens, "tokens")
+            yield Contest(f"{name}, sentences of {length}", sides, batch.target_tokens, "tokens", section="Transformer")
+    yield from train_seq2seq.contests(libraries)
