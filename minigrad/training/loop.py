@@ -1,7 +1,9 @@
 """The training loop: batches in, a trained model and an honest record out.
 
 It works for any model with ``loss(batch)``, which returns the summed loss of a batch as a Tensor and the number of tokens that
-the sum is over. Everything it needs to go on after an interruption is in the ``last`` checkpoint, to the bit.
+the sum is over. A recurrent model that reads a text on from batch to batch has an attribute ``carried``, arrays or None: the
+states that its next batch begins with. Everything needed to go on after an interruption is in the ``last`` checkpoint, to the
+bit.
 """
 
 from __future__ import annotations
@@ -93,10 +95,12 @@ class Trainer:
         Raises:
             AnomalyError: if the loss or a gradient is NaN or infinite; the parameters are left as they were.
         """
-        before = get_rng_state()
+        before, carried = get_rng_state(), getattr(self.model, "carried", None)
         total, norm, tokens = self._gradients(batches)
         if not (math.isfinite(total) and math.isfinite(norm)):
             set_rng_state(before)
+            if carried is not None:
+                self.model.carried = carried
             raise AnomalyError(self._blame(batches))
         self.optimizer.step()
         self.scheduler.step()
@@ -208,7 +212,8 @@ class Trainer:
         self.model.train()
         self.validated_at = self.step
         self.run.record(self.step, **metrics)
-        self.run.write_samples(self.step, samples)
+        if samples:
+            self.run.write_samples(self.step, samples)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.say(progress, f"validation after {self.step:,} steps (epoch {self.epoch + 1}): {shown}")
         for source, reference, hypothesis in samples:
@@ -251,6 +256,7 @@ class Trainer:
             "optimizer": _plain(self.optimizer.state_dict()),
             "scheduler": _plain(self.scheduler.state_dict()),
             "random": get_rng_state(),
+            "carried": _plain(getattr(self.model, "carried", None)),
         }
         checkpoint.save(self.run.checkpoint(name), arrays, state)
 
@@ -271,6 +277,8 @@ class Trainer:
             set_rng_state(state["random"])
             for key in _PROGRESS:
                 setattr(self, key, state["progress"][key])
+            if state.get("carried") is not None:
+                self.model.carried = state["carried"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path} does not fit this run: {error}; use the checkpoint that this run wrote") from None
         self.run.rewind(self.step)
