@@ -62,9 +62,8 @@ def test_a_text_read_in_segments_is_predicted_as_one_read_at_once(cell):
     expected = model.score(whole, None)[0].item()
     total = sum(model.loss(segment)[0].item() for segment in Segments(stream, 2, 7).epoch())
     assert total == pytest.approx(expected, rel=1e-5)
-    assert mean_loss(model, stream) == pytest.approx(
-        model.score(*Segments(stream, 10, 99).epoch(), None)[0].item() / 45, rel=1e-5
-    )
+    (columns,) = Segments(stream, 10, 99).epoch()
+    assert mean_loss(model, stream) == pytest.approx(model.score(columns, None)[0].item() / 45, rel=1e-5)
 
 
 def test_the_loss_is_that_of_the_scores():
@@ -98,7 +97,7 @@ def test_tied_weights_are_one_matrix():
 
 def test_words_are_drawn_by_their_chances_and_never_unknown():
     model = small_model()
-    model.output.get_parameter("bias").data[:4] = 5.0  # <pad>, <unk>, <bos>, <eos>
+    dict(model.named_parameters())["output.bias"].data[:4] = 5.0  # <pad>, <unk>, <bos>, <eos>
     first = [next(write(model, (5,), 1.0, np.random.default_rng(seed))) for seed in range(300)]
     scores, _ = model.advance(5, model.advance(3, None)[1])
     chances = np.exp(scores.astype(np.float64))
@@ -179,7 +178,7 @@ def test_a_nan_leaves_the_carried_states_alone(trained, monkeypatch):
     trainer.model, trainer.schedule = model, language_model.Schedule(1)
     trainer.step = trainer.validated_at = 0
     trainer.optimizer = mg.optim.SGD(model.parameters(), 1.0)
-    model.output.get_parameter("bias").data[:] = np.nan
+    dict(model.named_parameters())["output.bias"].data[:] = np.nan
     with pytest.raises(AnomalyError):
         trainer.update(segments[1:2])
     assert model.carried is before
