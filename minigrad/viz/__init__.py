@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .curves import curves
     from .embedding import embedding
     from .errors import errors
+    from .graph import Graph, graph
     from .positional import check_rotation, positional, rotation_matrix
     from .record import Record
     from .recorder import record
@@ -30,9 +31,11 @@ _PLACES = {
     "embedding": "embedding",
     "errors": "errors",
     "check_rotation": "positional",
+    "graph": "graph",
     "positional": "positional",
     "rotation_matrix": "positional",
     "DARK": "style",
+    "Graph": "graph",
     "LIGHT": "style",
     "Picture": "style",
     "Record": "record",

@@ -10,15 +10,16 @@ The file is strict JSON, UTF-8, of the form ``minigrad.graph/1``. NaN and infini
 "NaN", "Infinity" and "-Infinity". Its fields, which are also the attributes of :class:`Record`:
 
 ``nodes``: one per operation that ran, per parameter, and per array that came in, in the order in which they were first seen.
-    ``id``: its place in the list. ``kind``: "operation", "parameter", "input" (a leaf that requires gradients, or an argument
-    of the outermost module), or "constant". ``op``: the operation's name in ``operations``. ``name``: the parameter's path or
-    the input's name. ``aliases``: the other paths of a tied parameter. ``module``, ``call``, ``scope``: the path of the
-    module whose code ran it, which call of that module it was, from 0, and that call's place in ``calls``. ``shape``,
-    ``dtype``. ``line``: where the user's code was: ``file``, ``number``, ``code``. ``taped``: whether gradients flow through
-    it (False in no_grad). ``value`` and ``grad``: statistics, see below, or null. ``saved``: the arrays kept for the backward
-    pass, each with ``name``, ``shape``, ``dtype`` and ``bytes``; several nodes may keep the same memory. ``attributes``: the
-    arguments that are no arrays, as text. ``earlier``: true where it ran before the record began, so that its value is
-    unknown. ``during``: the backward pass in which it ran: second derivatives, or the second run of a checkpoint.
+    ``id``: its place in the list. ``kind``: "operation", "parameter", "input" (a tensor that came in, or an argument of the
+    outermost module), or "constant" (a buffer, or an array made on the way). ``op``: the operation's name in ``operations``.
+    ``name``: the parameter's path or the input's name. ``aliases``: the other paths of a tied parameter. ``module``,
+    ``call``, ``scope``: the path of the module whose code ran it, which call of that module it was, from 0, and that call's
+    place in ``calls``. ``shape``, ``dtype``. ``line``: where the user's code was: ``file``, ``number``, ``code``. ``taped``:
+    whether gradients flow through it (False in no_grad). ``value`` and ``grad``: statistics, see below, or null. ``saved``:
+    the arrays kept for the backward pass, each with ``name``, ``shape``, ``dtype`` and ``bytes``; several nodes may keep the
+    same memory. ``attributes``: the arguments that are no arrays, as text. ``earlier``: true where it ran before the record
+    began, so that its value is unknown. ``during``: the backward pass in which it ran: second derivatives, or the second run
+    of a checkpoint.
 ``edges``: one per use of a node by another, ordered by the consumer.
     ``source``, ``target``: ids. ``argument``: its name there. ``gradient``: whether gradients flow back along it.
     ``contribution``: what the use sent back in the last pass that went over it, or null: ``norm``, ``nan``, ``inf`` and

@@ -75,6 +75,10 @@ class record(Observer):
         self._waiting.clear()
         self._held = 0
 
+    def take(self, tensor: Tensor) -> int:
+        """Add what is behind a tensor, as far as the tape knows it, without having watched; the number of its node."""
+        return self._earlier(tensor._node)
+
     # -- forward --------------------------------------------------------------------------------------------------------
 
     def on_forward(self, primitive, args, result) -> None:
@@ -147,12 +151,22 @@ class record(Observer):
             return self._earlier(place)
         if number is None and not (isinstance(a, Tensor) and a._requires_grad):
             number = self._number(array)  # a detached tensor, or an array that is a tensor's
+        if number is None and isinstance(a, np.ndarray) and a.dtype.kind in "iu":
+            number = self._copied_input(a)
         if number is None:
             number = self._leaf(a, array)["id"]
             self._remember(a, number)
             if not (isinstance(a, Tensor) and a._requires_grad):
                 self._remember(array, number)
         return number
+
+    def _copied_input(self, array: np.ndarray) -> int | None:
+        """The node of an argument, such as token numbers, that an operation was given a copy of."""
+        for reference, _ in self._names.values():
+            known = reference()
+            if isinstance(known, np.ndarray) and known.shape == array.shape and np.array_equal(known, array):
+                return self._source(known) if known is not array else None
+        return None
 
     def _leaf(self, a, array) -> dict[str, Any]:
         known = self.scopes.names.get(id(a))
@@ -163,7 +177,8 @@ class record(Observer):
         elif type(a).__name__ == "Parameter":
             kind = "parameter"
         else:
-            kind = "input" if isinstance(a, Tensor) and a._requires_grad else "constant"
+            inside = bool(self.scopes.stack) and not (isinstance(a, Tensor) and a._requires_grad)
+            kind = "input" if isinstance(a, Tensor) and not inside else "constant"
             for thing in (a, array):
                 named = self._names.get(id(thing))
                 if named is not None and named[0]() is thing:
