@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .record import Record
     from .recorder import record
     from .style import DARK, LIGHT, Picture, Theme
+    from .why import Why, why
 
 # Where each public name lives.
 _PLACES = {
@@ -40,7 +41,9 @@ _PLACES = {
     "Picture": "style",
     "Record": "record",
     "Theme": "style",
+    "Why": "why",
     "record": "recorder",
+    "why": "why",
 }
 
 __all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
