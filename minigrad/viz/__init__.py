@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from .attention import attention
     from .capture import Attended, capture_attention
     from .curves import curves
+    from .doctor import Finding, Report, doctor
     from .embedding import embedding
     from .errors import errors
+    from .flow import grad_flow
     from .graph import Graph, graph
+    from .monitor import Monitor
     from .positional import check_rotation, positional, rotation_matrix
     from .record import Record
     from .recorder import record
@@ -31,6 +34,11 @@ _PLACES = {
     "curves": "curves",
     "embedding": "embedding",
     "errors": "errors",
+    "Finding": "doctor",
+    "Report": "doctor",
+    "doctor": "doctor",
+    "grad_flow": "flow",
+    "Monitor": "monitor",
     "check_rotation": "positional",
     "graph": "graph",
     "positional": "positional",
