@@ -20,9 +20,8 @@ from minigrad.data import BOS, EOS, PAD, Tokenizer
 from minigrad.data.batching import Batch
 from minigrad.errors import UsageError
 from minigrad.nn import functional as F
-from minigrad.nn.utils.rnn import PackedSequence, batch_sizes_of, places_of
+from minigrad.nn.utils.rnn import PackedRows
 from minigrad.ops.random import generator
-from minigrad.ops.rows import gather_rows, place_rows
 from minigrad.tensor import raw, wrap
 from minigrad.training import schedules
 from minigrad.training.arguments import share, whole
@@ -61,6 +60,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 ATTENTIONS = {"dot": nn.DotAttention, "general": nn.GeneralAttention, "additive": nn.AdditiveAttention}
+CHOICES = {
+    "cell": ("lstm", "gru"), "bridge": ("linear", "copy"), "attention": ("none", *ATTENTIONS),
+    "tie": ("all", "decoder", "none"), "start": ("bos", "eos"),
+}  # fmt: skip
 
 
 class Seq2Seq(nn.Module):
@@ -140,7 +143,7 @@ class Seq2Seq(nn.Module):
     def encode(self, source: np.ndarray) -> Writing:
         """The state in which ``source`` (batch, time) has been read, and nothing written. Padding is not computed."""
         padding = source == PAD
-        rows = _Rows(np.maximum(source.shape[1] - padding.sum(1), 1), source.shape[1])
+        rows = PackedRows(np.maximum(source.shape[1] - padding.sum(1), 1), source.shape[1])
         x = self.drop(self.source_embedding(rows.of(source)))
         out, states = self.encoder(rows.packed(x))
         states = self._bridged(states if isinstance(states, tuple) else (states,))
@@ -171,7 +174,7 @@ class Seq2Seq(nn.Module):
         At each position the decoder has seen ``target_input`` (batch, time) up to there, not beyond. The attention weights
         (batch, time, source) are appended to ``look``.
         """
-        rows = _Rows(lengths, target_input.shape[1])
+        rows = PackedRows(lengths, target_input.shape[1])
         if self.input_feeding or (self.training and self.scheduled_sampling):
             return self._decode_by_steps(target_input, state, rows, look), rows
         x = self.drop(self.target_embedding(self._started(rows.of(target_input))))
@@ -186,7 +189,7 @@ class Seq2Seq(nn.Module):
                 look.append(raw(weights))
         return self._read_out(out.data, context), rows
 
-    def _decode_by_steps(self, target_input: np.ndarray, state: Writing, rows: _Rows, look: list | None) -> mg.Tensor:
+    def _decode_by_steps(self, target_input: np.ndarray, state: Writing, rows: PackedRows, look: list | None) -> mg.Tensor:
         """The same where a step reads what the last one gave."""
         rate = self.scheduled_sampling if self.training else 0.0
         own = generator().random(target_input.shape) < rate if rate else None
@@ -282,33 +285,6 @@ class Seq2Seq(nn.Module):
         return look[0]
 
 
-class _Rows:
-    """The tokens of a padded batch (batch, time) without its padding, in the order that recurrent layers want."""
-
-    def __init__(self, lengths: np.ndarray, time: int):
-        self.batch, self.time = len(lengths), time
-        self.order = np.argsort(-lengths, kind="stable")
-        self.sizes = batch_sizes_of(lengths)
-        steps, places = places_of(self.sizes)
-        self.index = self.order[places] * time + steps
-
-    def of(self, ids: np.ndarray) -> np.ndarray:
-        """The ids (rows,) of ``ids`` (batch, time)."""
-        return ids.reshape(-1)[self.index]
-
-    def of_tensor(self, x: mg.Tensor) -> mg.Tensor:
-        """The rows (rows, features) of ``x`` (batch, time, features)."""
-        return gather_rows(x.reshape(self.batch * self.time, x.shape[2]), self.index)
-
-    def packed(self, x: mg.Tensor) -> PackedSequence:
-        """Rows (rows, features) as a packed sequence."""
-        return PackedSequence(x, wrap(self.sizes), wrap(self.order))
-
-    def padded(self, x: mg.Tensor) -> mg.Tensor:
-        """The rows in their places, (batch, time, features), with 0 where there is padding."""
-        return place_rows(x, self.index, self.batch * self.time, 0.0).reshape(self.batch, self.time, x.shape[1])
-
-
 class Writing:
     """A translation in progress.
 
@@ -337,19 +313,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The model's options."""
     add = parser.add_argument_group("model").add_argument
     switch = argparse.BooleanOptionalAction
-    add("--cell", choices=("lstm", "gru"))
+    add("--cell", choices=CHOICES["cell"])
     add("--layers", type=whole(1), metavar="N", help="recurrent layers of the encoder, and of the decoder")
     add("--dim", type=whole(1), metavar="N", help="features of an embedding")
     add("--encoder-hidden", type=whole(1), metavar="N", help="features of the encoder's states, in each direction")
     add("--decoder-hidden", type=whole(1), metavar="N", help="features of the decoder's states")
     add("--bidirectional", action=switch, help="whether the encoder also reads from the end")
-    add("--bridge", choices=("linear", "copy"), help="how the encoder's last states become the decoder's first")
-    add("--attention", choices=("none", *ATTENTIONS), help="how the decoder looks back at the source")
+    add("--bridge", choices=CHOICES["bridge"], help="how the encoder's last states become the decoder's first")
+    add("--attention", choices=CHOICES["attention"], help="how the decoder looks back at the source")
     add("--input-feeding", action=switch, help="each step also reads what the last gave to the output layer; slower")
     add("--scheduled-sampling", type=share, metavar="RATE", help="how often training reads the model's own last word; slower")
     add("--dropout", type=share, metavar="X")
-    add("--tie", choices=("all", "decoder", "none"), help="which embeddings share a matrix")
-    add("--start", choices=("bos", "eos"), help="the token that writing starts from")
+    add("--tie", choices=CHOICES["tie"], help="which embeddings share a matrix")
+    add("--start", choices=CHOICES["start"], help="the token that writing starts from")
     add("--source-vectors", metavar="FILE", help="word vectors, or a run of models.word2vec, as first source embeddings")
     add("--target-vectors", metavar="FILE", help="the same for the target")
     add("--freeze-embeddings", action=switch, help="leave embeddings that were given as they are")
@@ -358,6 +334,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def check(options: dict[str, Any]) -> None:
     """Raise UsageError for options that make no model."""
+    for name, known in CHOICES.items():
+        if options[name] not in known:
+            raise UsageError(f"--{name} is one of {', '.join(known)}: got {options[name]!r}")
     directions = 2 if options["bidirectional"] else 1
     memory, hidden = options["encoder_hidden"] * directions, options["decoder_hidden"]
     sizes = f"got {options['encoder_hidden']} x {directions} and {hidden}"
@@ -367,6 +346,8 @@ def check(options: dict[str, Any]) -> None:
         raise UsageError(
             f"--attention dot needs --encoder-hidden times directions to be --decoder-hidden: {sizes}; take general"
         )
+    if options["replace_unknown"] and options["attention"] == "none":
+        raise UsageError("--replace-unknown needs a model with attention: leave it out with --attention none")
     vectors = [side for side in ("source", "target") if options.get(f"{side}_vectors")]
     if options["freeze_embeddings"] and not vectors:
         raise UsageError(

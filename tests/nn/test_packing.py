@@ -99,3 +99,16 @@ def test_bad_input(call, error, words):
 
 def test_nothing_to_invert():
     assert packing.invert_permutation(None) is None
+
+
+def test_packed_rows_are_those_of_a_packed_sequence():
+    random = np.random.default_rng(0)
+    lengths, x = np.array([2, 5, 1, 5]), random.normal(size=(4, 5, 3)).astype(np.float32)
+    rows = packing.PackedRows(lengths, 5)
+    expected = packing.pack_padded_sequence(mg.tensor(x), lengths, batch_first=True, enforce_sorted=False)
+    packed = rows.packed(rows.of_tensor(mg.tensor(x)))
+    for mine, theirs in zip(packed, expected):
+        assert np.array_equal(mine.numpy(), theirs.numpy())
+    assert np.array_equal(rows.of(x[:, :, 0]), packed.data.numpy()[:, 0])
+    inside = np.arange(5) < lengths[:, None]
+    assert np.array_equal(rows.padded(packed.data).numpy(), np.where(inside[..., None], x, 0))

@@ -93,6 +93,41 @@ def places_of(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return steps, places
 
 
+class PackedRows:
+    """Which rows of a padded batch (batch, time) are no padding, in the order of a :class:`PackedSequence`.
+
+    Packing here is done once for a batch, on its numbers, before there are any features: for models that embed, read and
+    predict tokens, and never compute anything for padding.
+
+    Args:
+        lengths: (batch,), an array of integers from 1 to ``time``; they need not be sorted.
+        time: of the padded batch.
+    """
+
+    def __init__(self, lengths: np.ndarray, time: int):
+        self.batch, self.time = len(lengths), time
+        self.order = np.argsort(-lengths, kind="stable")
+        self.sizes = batch_sizes_of(lengths)
+        steps, places = places_of(self.sizes)
+        self.index = self.order[places] * time + steps
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """The elements (rows,) of an array (batch, time)."""
+        return ids.reshape(-1)[self.index]
+
+    def of_tensor(self, x: Tensor) -> Tensor:
+        """The rows (rows, features) of a tensor (batch, time, features)."""
+        return gather_rows(x.reshape(self.batch * self.time, x.shape[2]), self.index)
+
+    def packed(self, x: Tensor) -> PackedSequence:
+        """Rows (rows, features) as a packed sequence."""
+        return PackedSequence(x, wrap(self.sizes), wrap(self.order))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Rows (rows, features) in their places, (batch, time, features), with 0 where there is padding."""
+        return place_rows(x, self.index, self.batch * self.time, 0.0).reshape(self.batch, self.time, x.shape[1])
+
+
 def pack_padded_sequence(input, lengths, batch_first: bool = False, enforce_sorted: bool = True) -> PackedSequence:
     """Sequences that were padded to one length, without their padding.
 
