@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn, optim
-from minigrad.data import BOS, EOS, PAD, Tokenizer
+from minigrad import nn, optim, viz
+from minigrad.data import BOS, EOS, PAD, TextPairs, Tokenizer
 from minigrad.data.batching import Batch
 from minigrad.errors import UsageError
 from minigrad.nn import functional as F
@@ -25,6 +26,7 @@ from minigrad.ops.random import generator
 from minigrad.tensor import raw, wrap
 from minigrad.training import schedules
 from minigrad.training.arguments import share, whole
+from minigrad.training.pictures import embedding_of, sample
 from minigrad.training.pretrained import put_vectors
 from minigrad.training.translator import Translator
 
@@ -386,6 +388,15 @@ def make_optimizer(options: dict[str, Any], model: nn.Module) -> tuple[optim.Opt
     return adam, optim.lr_scheduler.LambdaLR(adam, factor)
 
 
+def pictures(model: Seq2Seq, tokenizer: Tokenizer, pairs: TextPairs) -> Iterator[tuple[str, viz.Picture]]:
+    """Where a trained model looks as it writes one sentence, if it has attention, and its embeddings."""
+    if model.aligns:
+        batch, source, target = sample(tokenizer, pairs)
+        weights = model.align(batch.source, batch.target_input)[0]
+        yield "attention", viz.attention(weights, target, source, title="where the decoder looks as it writes each token")
+    yield "embedding", embedding_of(model.target_embedding.weight, tokenizer)
+
+
 JOB = Translator(
     "seq2seq",
     "Train a recurrent network to translate, translate with it, measure it, and see where it looks.",
@@ -397,6 +408,7 @@ JOB = Translator(
     make_optimizer,
     begin_with=begin_with,
     aligns=True,
+    pictures=pictures,
 )
 
 if __name__ == "__main__":

@@ -10,19 +10,20 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn, optim
-from minigrad.data import PAD
-from minigrad.data.batching import Batch
+from minigrad import nn, optim, viz
+from minigrad.data import PAD, Batch, TextPairs, Tokenizer
 from minigrad.errors import UsageError
 from minigrad.nn import functional as F
 from minigrad.tensor import raw
 from minigrad.training import schedules
 from minigrad.training.arguments import share, whole
+from minigrad.training.pictures import embedding_of, sample
 from minigrad.training.translator import Translator
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -241,6 +242,24 @@ def make_optimizer(options: dict[str, Any], model: nn.Module) -> tuple[optim.Opt
     return adam, optim.lr_scheduler.LambdaLR(adam, factor)
 
 
+def pictures(model: Transformer, tokenizer: Tokenizer, pairs: TextPairs) -> Iterator[tuple[str, viz.Picture]]:
+    """What a trained model looks at in one sentence and how that bears on the loss, its positions and its embeddings."""
+    batch, source, target = sample(tokenizer, pairs)
+    with viz.capture_attention(model) as seen:
+        model.loss(batch)[0].backward()
+    model.zero_grad()
+    last = f"decoder.layers.{len(model.decoder.layers) - 1}.multihead_attn"
+    look = next(call for call in seen if call.name == last)
+    title = "the last decoder layer: where it looks as it writes each token"
+    assert look.grad is not None and look.masked is not None
+    yield "attention", viz.attention(look.weights[0], target, source, look.grad[0], look.masked[0], title=title)
+    read = f"encoder.layers.{len(model.encoder.layers) - 1}.self_attn"
+    look = next(call for call in seen if call.name == read)
+    yield "self-attention", viz.attention(look.weights[0], source, title="the last encoder layer: what each token looks at")
+    yield "positions", viz.positional(model.positions)
+    yield "embedding", embedding_of(model.target_embedding.weight, tokenizer)
+
+
 JOB = Translator(
     "transformer",
     "Train a Transformer to translate, translate with it, and measure it.",
@@ -250,6 +269,7 @@ JOB = Translator(
     RECIPES,
     PRESETS,
     make_optimizer,
+    pictures=pictures,
 )
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ DEFAULTS: dict[str, Any] = {  # for every kind of data; recipes and presets add 
     "columns": (0, 1), "holdout": 0, "min_count": 1, "lowercase": False, "max_length": 256, "data_seed": 0,
     "batch_sentences": 0, "accumulate": 1, "clip": 1.0, "weight_decay": 0.0, "valid_sentences": 500, "seed": 1,
     "checkpoint": "best", "beam": Decoding.beam, "length_penalty": Decoding.length_penalty, "n_best": Decoding.n_best,
-    "decode_batch": Decoding.batch, "replace_unknown": Decoding.replace_unknown,
+    "decode_batch": Decoding.batch, "replace_unknown": Decoding.replace_unknown, "pictures": True,
 }  # fmt: skip
 
-_RESUMABLE = ("resume", "steps", "patience", "enough", "threads")  # what may change when a run goes on
+_RESUMABLE = ("resume", "steps", "patience", "enough", "threads", "pictures")  # what may change when a run goes on
 _BUILT_IN_ONLY = ("train_size", "valid_size", "test_size", "data_seed")
 
 
@@ -79,6 +79,8 @@ def training_options(parser: argparse.ArgumentParser, presets: Mapping[str, Any]
     add("--tokenize", choices=("none", "13a"), help="how BLEU cuts text into tokens")
     add("--seed", type=whole(0), metavar="N", help="of the weights, the order of the data and dropout")
     add("--threads", type=whole(1), metavar="N", help="processor cores to use; all by default")
+    switch = argparse.BooleanOptionalAction
+    add("--pictures", action=switch, help="draw the trained model, where matplotlib is there")
     add("--out", metavar="DIR", help="the run directory; runs/<model>-<data> by default")
     add("--resume", metavar="DIR", help=f"go on with this run; of the options only {listed(_RESUMABLE[1:])} may change")
 

@@ -24,6 +24,7 @@ from . import console
 from . import options as command_line
 from .arguments import whole
 from .loop import Schedule, Trainer
+from .pictures import Makers, leave
 from .rundir import RunDirectory, find_run
 from .translation import (
     Decoding,
@@ -55,6 +56,7 @@ class Translator:
         make_optimizer: makes (optimizer, scheduler) from (options, model).
         begin_with: puts given weights into a new model, from (options, model, tokenizer), and returns lines that say so.
         aligns: whether models have ``align(source, target_input)``, which says where they look as they write.
+        pictures: draws the trained model, from (model, tokenizer, pairs): yields names and pictures; see :mod:`.pictures`.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class Translator:
         *,
         begin_with: Callable[[dict, Any, Tokenizer], list[str]] | None = None,
         aligns: bool = False,
+        pictures: Makers | None = None,
     ) -> None:
         self.job, self.description, self.add_options, self.check, self.build = job, description, add_options, check, build
         self.recipes, self.presets, self.make_optimizer = recipes, presets, make_optimizer
-        self.begin_with, self.aligns = begin_with, aligns
+        self.begin_with, self.aligns, self.pictures = begin_with, aligns, pictures
 
     # -- the command line -----------------------------------------------------------------------------------------------
 
@@ -210,9 +213,11 @@ class Translator:
             load_checkpoint(run, "best", model)
             which = "the best checkpoint"
         trainer.say(None, f"translating {split}, {len(pairs):,} sentences, with {which} ...")
-        lines, _ = _measured(model, tokenizer, pairs, options, command_line.decoding(options))
+        lines, found = _measured(model, tokenizer, pairs, options, command_line.decoding(options))
         for line in (f"{which} on {split}: {lines[0]}", *lines[1:], f"loss curves in {run.path / 'loss.svg'}"):
             trainer.say(None, line)
+        if options["pictures"]:
+            trainer.say(None, leave(run, self.pictures, model, tokenizer, pairs, found))
 
     # -- translate and test ---------------------------------------------------------------------------------------------
 

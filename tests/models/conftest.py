@@ -8,7 +8,7 @@ from models.transformer import JOB
 
 SMALL = [
     *("--encoder-layers", "1", "--decoder-layers", "1", "--dim", "16", "--ffn", "16", "--heads", "2", "--warmup", "4"),
-    *("--lr", "0.01", "--max-tokens", "128", "--validate-every", "4", "--threads", "1"),
+    *("--lr", "0.01", "--max-tokens", "128", "--validate-every", "4", "--threads", "1", "--no-pictures"),
 ]
 SIZES = ["--train-size", "60", "--valid-size", "6", "--test-size", "6"]
 
