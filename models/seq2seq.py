@@ -43,10 +43,10 @@ _COMMON = {
 }  # fmt: skip
 
 _BUILT_IN = {
-    **_COMMON, "preset": "mini", "tokens": "pieces", "dropout": 0.0, "label_smoothing": 0.0,
-    "lr": 4e-3, "warmup": 100, "schedule": "linear", "steps": 1500, "max_tokens": 2048,
+    **_COMMON, "preset": "mini", "tokens": "pieces", "dropout": 0.1, "label_smoothing": 0.0,
+    "lr": 4e-3, "warmup": 100, "schedule": "linear", "steps": 2000, "max_tokens": 1024,
     "metric": "exact_match", "patience": 0, "keep": 1, "average": 1, "validate_every": 500,
-    "tokenize": "none", "train_size": 30_000, "valid_size": 500, "test_size": 2000,
+    "tokenize": "none", "train_size": 40_000, "valid_size": 500, "test_size": 2000,
 }  # fmt: skip
 
 RECIPES: dict[str, dict[str, Any]] = {

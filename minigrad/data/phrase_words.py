@@ -152,7 +152,10 @@ FEELINGS = [
 HAD = (("hungry", "hambre"), ("thirsty", "sed"), ("sleepy", "sueño"), ("afraid", "miedo"), ("in a hurry", "prisa"))
 ADJECTIVES: dict[str, tuple[Adjective, ...]] = {
     "thing": tuple(NATURES),
-    "food": (Adjective("fresh", "fresco"), Adjective("cold", "frío"), Adjective("hot", "caliente"), Adjective("big", "grande")),
+    "food": (
+        Adjective("fresh", "fresco"), Adjective("cold", "frío"), Adjective("hot", "caliente"), Adjective("big", "grande"),
+        Adjective("red", "rojo"), Adjective("green", "verde"),
+    ),
     "drink": (Adjective("fresh", "fresco"), Adjective("cold", "frío"), Adjective("hot", "caliente")),
     "person": (
         Adjective("tall", "alto"), Adjective("young", "joven", "jóvenes"), Adjective("old", "viejo"),

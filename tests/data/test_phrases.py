@@ -81,10 +81,13 @@ def test_sentences_known_by_heart():
 
 
 def test_a_person_as_an_object_takes_an_a(splits):
-    found = [(x, y) for x, y in splits["train"] if any(f"{verb} the man" in x for verb in ("see", "for", "help", "visit"))]
-    assert found and all(y.rstrip(".?!").endswith("al hombre") or "al hombre " in y for _, y in found)
-    things = [y for x, y in splits["train"] if any(f"{verb} the dress" in x for verb in ("see", "for", "wash", "buy", "sell"))]
-    assert things and all(" el vestido" in y or " los vestidos" in y for y in things)
+    def after(verbs, noun):
+        return [y for x, y in splits["train"] if any(f"{verb} the {noun} " in x.strip(".?!") + " " for verb in verbs)]
+
+    persons = after(("see", "for", "help", "visit"), "man")
+    things = [y for noun in ("dress", "hat", "book", "car") for y in after(("see", "for", "wash", "buy", "sell"), noun)]
+    assert persons and all(" al hombre" in y for y in persons)
+    assert things and all(" el " in y and " al " not in y for y in things)
 
 
 def test_each_source_has_one_reference(splits):
