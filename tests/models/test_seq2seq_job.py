@@ -16,7 +16,7 @@ from models.seq2seq import JOB
 
 SMALL = [
     *("--dim", "8", "--encoder-hidden", "8", "--decoder-hidden", "12", "--warmup", "4", "--lr", "0.01", "--max-tokens", "128"),
-    *("--validate-every", "4", "--threads", "1"),
+    *("--validate-every", "4", "--threads", "1", "--no-pictures"),
 ]
 SIZES = ["--train-size", "60", "--valid-size", "6", "--test-size", "6"]
 
