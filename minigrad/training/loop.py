@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..anomaly import detect_anomaly
-from ..errors import AnomalyError, CheckpointError
+from ..errors import AnomalyError, CheckpointError, MissingExtraError
 from ..nn.utils import clip_grad_norm_
 from ..ops.random import get_rng_state, set_rng_state
 from ..tensor import Tensor, raw
@@ -65,6 +65,8 @@ class Trainer:
         validate: returns (metrics, samples): a dict with ``valid_loss`` among others, and (source, reference, hypothesis)
             triples.
         schedule: how long, and what on the way.
+        monitor: updates from one look at gradients, weights and activations to the next (see :class:`minigrad.viz.Monitor`);
+            what they find is written to the run directory, and drawn at the end. 0 for none.
     """
 
     def __init__(
@@ -76,9 +78,12 @@ class Trainer:
         run: RunDirectory,
         validate: Callable[[], tuple[dict, list]],
         schedule: Schedule,
+        monitor: int = 0,
     ) -> None:
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.batches, self.run, self.validate, self.schedule = batches, run, validate, schedule
+        self.monitor_every = monitor
+        self.monitor: Any = None  # while training
         self.step = self.epoch = self.batch = 0
         self.best: list[float] | None = None  # what the best checkpoint was measured at, higher is better
         self.since_best = 0
@@ -144,6 +149,7 @@ class Trainer:
         started, earlier = time.perf_counter(), self.seconds
         metrics: dict = {}
         self.model.train()
+        self.monitor = self._new_monitor()
         with Progress(self.schedule.steps, initial=self.step) as progress, finishing_first(self._stop):
             try:
                 while self.step < self.schedule.steps and self.stopping is None:
@@ -154,6 +160,8 @@ class Trainer:
                         self.tokens += tokens
                         self.seconds = earlier + time.perf_counter() - started
                         lr = self.scheduler.get_last_lr()[0]
+                        if self.monitor is not None:
+                            self.monitor.step(loss, grad_norm=norm, lr=lr)
                         progress.update(self.step, loss=loss, lr=lr, grad_norm=norm, tokens=tokens)
                         if self.step == 1 or self.step % 10 == 0:
                             totals = {"tokens": self.tokens, "seconds": self.seconds}
@@ -169,7 +177,13 @@ class Trainer:
                             break
             except AnomalyError as error:
                 self.run.log(str(error))
+                if self.monitor is not None:
+                    self.monitor.fail(str(error))
+                    self.monitor.save(self.run.path)
                 raise
+            finally:
+                if self.monitor is not None:
+                    self.monitor.close()
             if self.stopping:
                 self.say(progress, self.stopping)
             self.seconds = earlier + time.perf_counter() - started
@@ -178,10 +192,32 @@ class Trainer:
                 with progress.paused():
                     metrics = self._validate(progress)
         self.run.draw_curves()
+        self._draw_flow()
         speed = self.tokens / self.seconds if self.seconds else 0.0
         took = f"{self.tokens:,} target tokens in {format_duration(self.seconds)}, validation included"
         self.say(None, f"trained {self.step:,} steps, {took}: {speed:,.0f} tokens/s")
         return metrics
+
+    # -- gradient flow --------------------------------------------------------------------------------------------------
+
+    def _new_monitor(self) -> Any:
+        if not self.monitor_every:
+            return None
+        from ..viz.monitor import FILE, Monitor, record_until
+
+        earlier = record_until(self.run.path / FILE, self.step)
+        return Monitor(self.model, self.optimizer, self.monitor_every, start=self.step, record=earlier)
+
+    def _draw_flow(self) -> None:
+        """Draw what the monitor found, where pictures can be drawn."""
+        if self.monitor is None or not self.monitor.record.series:
+            return
+        from ..viz.flow import grad_flow
+
+        try:
+            grad_flow(self.monitor, title=self.run.path.resolve().name).save(self.run.path / "grad_flow.svg")
+        except MissingExtraError as error:
+            self.say(None, f"gradient flow is in {self.run.path / 'monitor.json'}, but not drawn: {error}")
 
     def say(self, progress: Progress | None, text: str) -> None:
         """Show a line, and log it."""
@@ -214,6 +250,8 @@ class Trainer:
         self.run.record(self.step, **metrics)
         if samples:
             self.run.write_samples(self.step, samples)
+        if self.monitor is not None:
+            self.monitor.save(self.run.path)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.say(progress, f"validation after {self.step:,} steps (epoch {self.epoch + 1}): {shown}")
         for source, reference, hypothesis in samples:

@@ -19,11 +19,12 @@ from .translation import Decoding
 DEFAULTS: dict[str, Any] = {  # for every kind of data; recipes and presets add to these
     "columns": (0, 1), "holdout": 0, "min_count": 1, "lowercase": False, "max_length": 256, "data_seed": 0,
     "batch_sentences": 0, "accumulate": 1, "clip": 1.0, "weight_decay": 0.0, "valid_sentences": 500, "seed": 1,
+    "monitor": 50,
     "checkpoint": "best", "beam": Decoding.beam, "length_penalty": Decoding.length_penalty, "n_best": Decoding.n_best,
     "decode_batch": Decoding.batch, "replace_unknown": Decoding.replace_unknown, "pictures": True,
 }  # fmt: skip
 
-_RESUMABLE = ("resume", "steps", "patience", "enough", "threads", "pictures")  # what may change when a run goes on
+_RESUMABLE = ("resume", "steps", "patience", "enough", "monitor", "threads", "pictures")  # what may change when a run goes on
 _BUILT_IN_ONLY = ("train_size", "valid_size", "test_size", "data_seed")
 
 
@@ -76,6 +77,7 @@ def training_options(parser: argparse.ArgumentParser, presets: Mapping[str, Any]
     add("--patience", type=whole(0), metavar="N", help="stop after so many validations without improvement; 0: never")
     add("--keep", type=whole(1), metavar="N", help="numbered checkpoints to keep, if more than 1, beside best and last")
     add("--average", type=whole(1), metavar="N", help="how many of them to average for the test; 1: take the best")
+    add("--monitor", type=whole(0), metavar="N", help="look at gradient flow every N updates; 0: never")
     add("--tokenize", choices=("none", "13a"), help="how BLEU cuts text into tokens")
     add("--seed", type=whole(0), metavar="N", help="of the weights, the order of the data and dropout")
     add("--threads", type=whole(1), metavar="N", help="processor cores to use; all by default")

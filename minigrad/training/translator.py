@@ -174,7 +174,7 @@ class Translator:
             limits = {"max_tokens": options["max_tokens"], "limit": options["valid_sentences"]}
             check = Validation(model, tokenizer, validation, tokenize=options["tokenize"], **limits)
             schedule = Schedule(**{field.name: options[field.name] for field in fields(Schedule)})
-            trainer = Trainer(model, optimizer, scheduler, batches, run, check, schedule)
+            trainer = Trainer(model, optimizer, scheduler, batches, run, check, schedule, options["monitor"])
             skipped = f"; skipped: {batches.skipped:,} longer than a batch" if batches.skipped else ""
             for line in (
                 f"run directory {run.path}",

@@ -135,7 +135,7 @@ AILMENTS = {
         ),
         Ailment(
             "initial loss", 1.5, 1.5, 1,
-            "cross-entropy of the first step, relative to ln(classes)",
+            "cross-entropy of the first step, relative to ln(classes), and more than 2 nats above it",
             "a model that knows nothing yet should give each class about the same probability, a loss of ln(classes) "
             "(Karpathy, 'A Recipe for Training Neural Networks', 2019)",
             "make the initial weights of the output layer smaller (std of 1/sqrt(features) or 0.01), and look "

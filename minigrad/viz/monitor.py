@@ -156,6 +156,12 @@ class Monitor:
             self._prepare()
         self._troubled = not finite
 
+    def fail(self, message: str) -> None:
+        """Say that the step was given up because something in it was not finite."""
+        self.number += 1
+        self._log("not finite/loss", 1, about={"line": message})
+        self.close()
+
     def close(self) -> None:
         """Stop watching: the optimizer and the modules are as they were before."""
         if self._watch is not None:
@@ -307,7 +313,8 @@ class Monitor:
     def _set_probe(self, parameters: dict[str, Any]) -> None:
         """At the next backward pass, see whether it adds to the gradients that this step's update has used."""
         self._drop_probe()
-        held = [p for p in parameters.values() if p._grad is not None]
+        optimized = {id(p) for o in self.optimizers for group in o.param_groups for p in group["params"]}
+        held = [p for p in parameters.values() if p._grad is not None and (not optimized or id(p) in optimized)]
         if not held:
             if parameters and self._measured:
                 self._log("carried", 0)  # they are gone already
@@ -397,3 +404,16 @@ class Monitor:
         for name, p in parameters.items():
             writer.histogram(f"weight/{name}", p._data, self.number)
         writer.flush()
+
+
+def record_until(path: str | os.PathLike, step: int) -> Record:
+    """The record in a file without what lies after ``step``, which a resumed run repeats; empty if there is no such file."""
+    if not step or not Path(path).exists():
+        return Record()
+    record = Record.load(path)
+    for name, series in list(record.series.items()):
+        kept = [i for i, at in enumerate(series["steps"]) if at <= step]
+        series["steps"], series["values"] = ([series[key][i] for i in kept] for key in ("steps", "values"))
+        if not kept:
+            del record.series[name]
+    return record

@@ -253,13 +253,26 @@ def _updates(series: Series, end: float) -> Iterator[Symptom]:
         return
     place = "median of all weight matrices"
     spoken = streak("updates too large", medians)
-    if spoken is None and math.isfinite(end) and medians[-1][1] > AILMENTS["updates too large"].threshold:
+    limit = AILMENTS["updates too large"].threshold
+    giant = next((m for m in medians if m[1] > 10 * limit), None)
+    if spoken is None and giant:  # a step that makes other weights of the weights needs no second one
+        after = [m[0] for m in medians if m[0] > giant[0] and m[1] <= limit]
+        spoken = giant[0], max(m[1] for m in medians), after[0] if after else None
+    if spoken is None and math.isfinite(end) and medians[-1][1] > limit:
         spoken = medians[-1][0], medians[-1][1], None  # there was no time to be patient
+    if spoken and spoken[2] is not None and not _learnt(series, end):
+        spoken = spoken[0], spoken[1], None  # smaller by now, because of what the weights have become
     if spoken:
         yield Symptom("updates too large", place, *spoken[:2], AILMENTS["updates too large"].threshold, spoken[2])
     spoken = streak("updates too small", medians, True)
     if spoken and spoken[0] == medians[0][0]:
         yield Symptom("updates too small", place, *spoken[:2], AILMENTS["updates too small"].threshold, spoken[2])
+
+
+def _learnt(series: Series, end: float) -> bool:
+    """Whether the loss has fallen by a tenth, and nothing broke."""
+    losses = [value for _, value in points(series, "loss", end)]
+    return math.isinf(end) and len(losses) > 1 and statistics.median(losses[-3:]) < 0.9 * losses[0]
 
 
 def _initial(series: Series, end: float) -> Iterator[Symptom]:
@@ -278,7 +291,7 @@ def initial_loss(value: float | None, expected: float, line: str, classes: int) 
     if (
         value is None
         or not math.isfinite(value)
-        or (expected / threshold / 1.5 <= value <= max(threshold * expected, expected + 1))
+        or (expected / threshold / 1.5 <= value <= max(threshold * expected, expected + 2))
     ):
         return None
     note = f"the loss was {value:.4g}, ln({classes:,}) is {expected:.4g}"

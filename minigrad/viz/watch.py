@@ -13,6 +13,7 @@ import numpy as np
 from ..anomaly import user_line
 from ..nn.recurrent import RNNBase
 from ..observer import Observer
+from ..ops.heads import parts_of
 from ..primitive import state
 from ..tensor import Tensor, raw
 from . import measures
@@ -194,6 +195,11 @@ class Watch(Observer):
         query, key, _, mask, causal, scale = (raw(a) if isinstance(a, Tensor) else a for a in args[:6])
         self._entropy(primitive.name, measures.attention_sharpness(query, key, mask, causal, scale))
 
+    def _heads(self, primitive, args, result) -> None:
+        x, y, heads, batch_first, mask, causal, scale = (raw(a) if isinstance(a, Tensor) else a for a in args[:7])
+        query, key, _ = parts_of(x, y, heads, batch_first)
+        self._entropy(primitive.name, measures.attention_sharpness(query, key, mask, causal, scale))
+
     def _entropy(self, name: str, found: float | None) -> None:
         if found is not None:
             self.shares.setdefault(("entropy", self._place(name)), []).append(found)
@@ -241,6 +247,7 @@ def _chosen(count: int) -> list[int]:
 _LOOKS = {
     "relu": Watch._rectifier, "tanh": Watch._squashing, "sigmoid": Watch._squashing, "rnn": Watch._recurrent,
     "lstm": Watch._recurrent, "gru": Watch._recurrent, "softmax": Watch._softmax, "masked_softmax": Watch._softmax,
-    "attention": Watch._attention, "log": Watch._log, "sqrt": Watch._log, "div": Watch._log, "exp": Watch._log,
+    "attention": Watch._attention,
+    "attention_of_heads": Watch._heads, "log": Watch._log, "sqrt": Watch._log, "div": Watch._log, "exp": Watch._log,
     "pow": Watch._log, "rsqrt": Watch._log, "reciprocal": Watch._log, **dict.fromkeys(_LOSSES, Watch._loss),
 }  # fmt: skip
