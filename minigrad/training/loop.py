@@ -218,6 +218,8 @@ class Trainer:
             grad_flow(self.monitor, title=self.run.path.resolve().name).save(self.run.path / "grad_flow.svg")
         except MissingExtraError as error:
             self.say(None, f"gradient flow is in {self.run.path / 'monitor.json'}, but not drawn: {error}")
+        except Exception as error:  # training is over and its results are safe
+            self.say(None, f"gradient flow could not be drawn: {type(error).__name__}: {error}")
 
     def say(self, progress: Progress | None, text: str) -> None:
         """Show a line, and log it."""

@@ -260,13 +260,20 @@ def _updates(series: Series, end: float) -> Iterator[Symptom]:
         spoken = giant[0], max(m[1] for m in medians), after[0] if after else None
     if spoken is None and math.isfinite(end) and medians[-1][1] > limit:
         spoken = medians[-1][0], medians[-1][1], None  # there was no time to be patient
-    if spoken and spoken[2] is not None and not _learnt(series, end):
+    if spoken and spoken[2] is not None and (_grown(series) or not _learnt(series, end)):
         spoken = spoken[0], spoken[1], None  # smaller by now, because of what the weights have become
     if spoken:
         yield Symptom("updates too large", place, *spoken[:2], AILMENTS["updates too large"].threshold, spoken[2])
     spoken = streak("updates too small", medians, True)
     if spoken and spoken[0] == medians[0][0]:
         yield Symptom("updates too small", place, *spoken[:2], AILMENTS["updates too small"].threshold, spoken[2])
+
+
+def _grown(series: Series) -> bool:
+    """Whether half of the weight matrices have become three times as large, or more."""
+    pairs = [points(series, f"weight/{name}") for name, v in _named(series, "weight") if len(v.get("shape", [])) >= 2]
+    growth = [pair[-1][1] / pair[0][1] for pair in pairs if len(pair) > 1 and pair[0][1] > 0]
+    return bool(growth) and statistics.median(growth) > 3
 
 
 def _learnt(series: Series, end: float) -> bool:
