@@ -56,7 +56,7 @@ BACK_ENDS = (
     BackEnd("dot", "compute graphs, laid out by the Graphviz of the system", "apt install graphviz", _dot),
     BackEnd(
         "pygraphviz", "compute graphs where there is no dot", _VIZ,
-        _package("pygraphviz", "import pygraphviz; assert b'<svg' in pygraphviz.AGraph('digraph { a -> b }').draw(None, 'svg', 'dot')"),
+        _package("pygraphviz", "import pygraphviz as p; assert p.AGraph('digraph { a -> b }').draw(None, 'svg', 'dot')"),
     ),
     BackEnd(
         "matplotlib", "attention, positions, embeddings, errors, gradient flow", _VIZ,
