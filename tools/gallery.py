@@ -232,8 +232,8 @@ def _of_lstm(done: Trained) -> Iterator[Entry]:
     names = ["".join(TOKENS[i] for i in row[:-1]) for row in held.source]
     yield Entry(
         "errors", viz.errors(*texts, sources=names, losses=list(of_targets), worst=6),
-        "Where the LSTM errs, given the right letters before: the worst words, letter by letter with their losses; what it takes for "
-        "what; and at which position.",
+        "Where the LSTM errs, given the right letters before: the worst words, letter by letter with their losses; "
+        "what it takes for what; and at which position.",
         "viz.errors(references, hypotheses, sources=sources, losses=losses)",
     )  # fmt: skip
     with viz.record(done.model) as record:
@@ -267,9 +267,9 @@ def write(root: Path, steps: int, only: Sequence[str] = (), kind: str = "svg") -
 _HEAD = """# A gallery
 
 Pictures that minigrad draws, of models trained for them on the spot: CBOW on eight sentences, and a Transformer and an LSTM
-that learn to write a word backwards. `python -m tools.gallery` draws them all anew; `pip install 'minigrad[viz]'` brings what they
-need, and `python -m tools.viz --check` says what is there. Each picture is saved as SVG, PNG or PDF by `.save("name.svg")` and
-shows itself in a notebook; `theme="dark"` makes it dark.
+that learn to write a word backwards. `python -m tools.gallery` draws them all anew; `pip install 'minigrad[viz]'` brings what
+they need, and `python -m tools.viz --check` says what is there. Each picture is saved as SVG, PNG or PDF by
+`.save("name.svg")` and shows itself in a notebook; `theme="dark"` makes it dark.
 """
 
 
