@@ -9,13 +9,14 @@ cores, and takes the options of the original program, word2vec.c, too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigrad.errors import CheckpointError, UsageError
+from minigrad.errors import CheckpointError, MinigradError, UsageError
 from minigrad.formats import atomic, projector, word2vec
 from minigrad.training import arguments, console
 from minigrad.training.arguments import above_0, from_0, listed, whole
@@ -201,7 +202,10 @@ def train(given: argparse.Namespace) -> None:
             word2vec.write(given.output, vectors.words, vectors.vectors, binary=binary)
     frequent = [vectors.words[rank] for rank in (100, 200, 400, 800, 1600) if rank < len(vectors)] or vectors.words[:3]
     words = [word for word in SHOWN if run.built_in and word in vectors] or frequent
-    for line in (*nearest(vectors, words, 6), f"loss curve in {run.run.path / 'loss.svg'}; ask more: neighbours WORD ..."):
+    where = f"loss curve in {run.run.path / 'loss.svg'}"
+    with contextlib.suppress(MinigradError):  # a picture that cannot be drawn is no reason to fail now
+        where += f", words in {draw(vectors, None, DEFAULTS['method'], run.run.path / 'words.svg')}"
+    for line in (*nearest(vectors, words, 6), f"{where}; ask more: neighbours WORD ..."):
         run.say(line)
 
 
@@ -289,11 +293,15 @@ def evaluate(given: argparse.Namespace) -> None:
 def plot(given: argparse.Namespace) -> None:
     """``plot``: a picture of some words."""
     vectors, folder = load(given)
-    words = given.words or [word for word in vectors.words if len(word) > 3][:100] or vectors.words[:100]
-    points, axes = project(vectors[words], given.method or DEFAULTS["method"])
-    path = given.out or folder / "words.svg"
+    print(f"words in {draw(vectors, given.words, given.method or DEFAULTS['method'], given.out or folder / 'words.svg')}")
+
+
+def draw(vectors: WordVectors, words: Sequence[str] | None, method: str, path: str | Path) -> str | Path:
+    """Draw words, or the most frequent longer ones, into an SVG file. Returns its path."""
+    words = words or [word for word in vectors.words if len(word) > 3][:100] or vectors.words[:100]
+    points, axes = project(vectors[words], method)
     atomic.write_text(path, scatter(points, words, title=f"{len(words)} words of {len(vectors):,}", axes=axes))
-    print(f"{len(words)} words in {path}")
+    return path
 
 
 def export(given: argparse.Namespace) -> None:

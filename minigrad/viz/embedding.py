@@ -169,7 +169,7 @@ def _frame(axes: Any, every: list[np.ndarray], wide: float, high: float) -> None
     """Limits in which all points fit with room for labels, one unit equally long on both axes."""
     points = np.concatenate(every)
     low, top = points.min(0), points.max(0)
-    scale = max((top - low) / [max(wide - 1.2, 0.5 * wide), max(high - 0.7, 0.5 * high)])  # units an inch
+    scale = max((top - low) / [max(wide - 1.2, 0.68 * wide), max(high - 0.7, 0.68 * high)])  # units an inch
     scale = scale if scale > 0 else 1.0
     middle, half = (low + top) / 2, scale * np.array([wide, high]) / 2
     axes.set(xlim=(middle[0] - half[0], middle[0] + half[0]), ylim=(middle[1] - half[1], middle[1] + half[1]))
