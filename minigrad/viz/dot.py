@@ -299,9 +299,10 @@ class Writer:
             rows = [f"<B>{words(_last(name))}</B>{times}"]
             if box.call.type != name:
                 rows.append(small.format(words(box.call.type)))
-            count = f"{len(box.members):,} operation" + "s" * (len(box.members) > 1)
+            count = f"{len(box.each):,} operation" + "s" * (len(box.each) > 1)
             if box.parameters:
                 count += f", {box.parameters:,} parameters"
+            count += " each" * (box.count > 1)
             rows.append(small.format(f'<FONT COLOR="{self.theme.faint}">{count}</FONT>'))
             return rows + self._numbers(box), "", " peripheries=2"
         names = f"<B>{words(node['op'])}</B>{times}"

@@ -60,7 +60,9 @@ class Graph:
         for root in self.roots[:1]:
             value = nodes[root]["value"]
             if value and value["count"] == 1 and value["mean"] is not None:
-                parts.append(f"{nodes[root]['op'] or nodes[root]['name'] or 'value'} = {number(value['mean'])}")
+                began = any(root in one["roots"] for one in self.record.passes)
+                name = "loss" if began else nodes[root]["op"] or nodes[root]["name"] or "value"
+                parts.append(f"{name} = {number(value['mean'])}")
         drawn = f" drawn as {len(view.boxes):,} boxes" if len(view.boxes) != view.total else ""
         parts.append(f"{view.total:,} nodes{drawn}")
         if parameters:

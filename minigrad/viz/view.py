@@ -28,7 +28,7 @@ class Box:
         members: the record's nodes that it stands for.
         home: the opened call that it is drawn in; None at the top.
         call: the closed call, of a module; the call whose only operation this is, of such an operation.
-        count: how many turns it stands for.
+        count: how many turns it stands for; ``each``, the members in the first of them.
     """
 
     def __init__(self, key: str, kind: str, home: Call | None):
@@ -39,7 +39,8 @@ class Box:
         self.norms: list[float] = []  # of the gradients of its results
         self.bad = 0  # elements of those that are NaN or infinite
         self.shapes: list[tuple] = []  # of its results
-        self.parameters = 0  # numbers learned inside
+        self.parameters = 0  # numbers learned inside, in one turn
+        self.each: list[int] = []
 
 
 class Arrow:
@@ -275,10 +276,12 @@ class View:
             ] or box.members[-1:]  # fmt: skip
         if box.kind in ("operation", "module"):
             box.count = len({self._instance(op) for op in box.members})
-            leaves = {e["source"] for op in box.members for e in self._sources[op] if nodes[e["source"]]["kind"] == "parameter"}
+            first = self._instance(box.members[0])
+            box.each = [op for op in box.members if self._instance(op) == first]
+            leaves = {e["source"] for op in box.each for e in self._sources[op] if nodes[e["source"]]["kind"] == "parameter"}
             box.parameters = sum(math.prod(nodes[leaf]["shape"]) for leaf in leaves)
         else:
-            box.parameters = sum(math.prod(nodes[m]["shape"]) for m in box.members) if box.kind == "parameter" else 0
+            box.parameters = math.prod(nodes[box.members[0]]["shape"]) if box.kind == "parameter" else 0
         box.shapes = list(dict.fromkeys(tuple(nodes[op]["shape"]) for op in results))
         for op in results:
             grad = nodes[op]["grad"]
