@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "epochs": 6, "batch": 20, "bptt": 35, "lr": 4e-3, "warmup": 200, "clip": 0.5, "weight_decay": 0.0, "patience": 0, "seed": 1,
     "checkpoint": "best", "temperature": 0.8, "words": 100,
 }  # fmt: skip
-SMALL = {"min_count": 5, "size": 128, "epochs": 5, "lr": 8e-3}  # what holds for the built-in text instead
+SMALL = {"min_count": 5, "size": 128, "epochs": 3, "lr": 8e-3}  # what holds for the built-in text instead
 _RESUMABLE = ("resume", "epochs", "patience", "threads")  # what may change when a run goes on
 _EVALUATION = 10, 70  # columns and words of a segment
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from minigrad.errors import UsageError
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _GAP, _BOTTOM = 820, 78, 24, 52, 34, 50  # pixels
+_BETWEEN = 30  # pixels between sections, for the legend of the next
 _POINTS = 1000  # more points than pixels only make the file large
 # Blue, orange, green, purple: distinct for colour-blind readers too (Okabe and Ito 2008).
 _TRAIN, _VALID, _LR = "#0072b2", "#d55e00", "#7f7f7f"
@@ -53,6 +54,7 @@ class Panel(NamedTuple):
     series: list[Series]
     log: bool = False
     floor: float = -math.inf  # the axis goes below this for values alone, not for room
+    reach: tuple[float, ...] = ()  # what the axis covers besides the values, so that panels can be compared
 
 
 def draw(
@@ -76,25 +78,39 @@ def draw(
         The text of an SVG file. Without any value it says that there is nothing to draw yet.
     """
     lines = sorted(metrics, key=lambda line: line["step"])
-    drawn = panels(lines, log_scale, loss)
-    height = _TOP + sum(panel.height + _GAP for panel in drawn) - _GAP + _BOTTOM if drawn else 120
+    return figure([(step, panels(lines, log_scale, loss))], title=title, kind="loss curves")
+
+
+def figure(sections: Sequence[tuple[str, Sequence[Panel]]], *, title: str = "", kind: str = "curves") -> str:
+    """Panels one below the other, as the text of an SVG file.
+
+    Args:
+        sections: (name, panels): the panels of a section share their horizontal axis, which has this name.
+        title: text above the picture.
+        kind: what it is called where there is no title.
+    """
+    sections = [(name, shown) for name, shown in sections if shown]
+    height, tops = _TOP, []
+    for _, shown in sections:
+        tops.append(height)
+        height += sum(panel.height + _GAP for panel in shown) - _GAP + _BOTTOM + _BETWEEN
+    height = height - _BETWEEN if sections else 120
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
-        f"<title>{escape(title or 'loss curves')}</title><style>{_STYLE}</style>",
+        f"<title>{escape(title or kind)}</title><style>{_STYLE}</style>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
         f'<text class="title" x="{_LEFT}" y="28">{escape(title)}</text>',
     ]
-    if not drawn:
+    if not sections:
         parts.append(f'<text x="{_LEFT}" y="70">nothing recorded yet</text>')
-    else:
-        steps = [step for panel in drawn for series in panel.series for step, _ in series.points]
+    for (name, shown), top in zip(sections, tops):
+        steps = [step for panel in shown for series in panel.series for step, _ in series.points]
         x = _Scale(min(steps), max(steps), _LEFT, _WIDTH - _RIGHT, pad=0)
-        top = _TOP
-        for panel in drawn:
-            parts += _draw_panel(panel, x, top, last=panel is drawn[-1])
+        for panel in shown:
+            parts += _draw_panel(panel, x, top, last=panel is shown[-1])
             top += panel.height + _GAP
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
-        parts.append(f'<text x="{middle:.0f}" y="{height - 12}" text-anchor="middle">{escape(step)}</text>')
+        parts.append(f'<text x="{middle:.0f}" y="{top - _GAP + _BOTTOM - 12}" text-anchor="middle">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -137,6 +153,7 @@ def ticks(low: float, high: float, count: int = 5, log: bool = False) -> list[fl
     if log and low > 0:
         exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         factors = (1, 2, 5) if len(exponents) <= 4 else (1,)
+        exponents = exponents[:: -(-len(exponents) // (2 * count))]  # of a range of many decades not every one
         values = [factor * 10.0**exponent for exponent in exponents for factor in factors]
         values = [value for value in values if low <= value <= high]
         if len(values) >= 3:  # a range within a factor of two or so has round numbers on the linear grid only
@@ -226,6 +243,7 @@ def panels(lines: Sequence[Mapping[str, Any]], log_scale: bool = False, loss: st
 def _draw_panel(panel: Panel, x: _Scale, top: int, last: bool) -> list[str]:
     bottom, right = top + panel.height, _WIDTH - _RIGHT
     values = [value for series in panel.series for _, value in series.points if math.isfinite(value)]
+    values += panel.reach
     raw = sorted(value for series in panel.series for _, value in series.raw if math.isfinite(value))
     if raw:  # the raw values may leave the frame: a single spike must not flatten everything else
         values += [raw[len(raw) // 100], raw[-1 - len(raw) // 100]]

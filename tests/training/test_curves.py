@@ -181,3 +181,22 @@ def test_scores_have_no_axis_below_zero():
 def test_axes_can_have_other_names():
     picture = curves.draw([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], step="words < read", loss="nats & pairs")
     assert "words &lt; read" in picture and "nats &amp; pairs" in picture
+
+
+def test_sections_have_axes_of_their_own():
+    line = curves.Series("a", "#000", [(1, 2.0), (3, 4.0)])
+    long = curves.Series("b", "#000", [(0, 1.0), (900, 1e-9)])
+    reaching = curves.Panel("y", 100, [line], reach=(-50.0, 50.0))
+    root = ET.fromstring(
+        curves.figure([("first", [reaching]), ("none", []), ("second", [curves.Panel("z", 100, [long], log=True)])])
+    )
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    assert "first" in texts and "second" in texts and "none" not in texts
+    assert "-50" in texts and "50" in texts and "800" in texts
+    places = [float(e.get("y", "0")) for e in root.iter(f"{SVG}text") if e.text in ("first", "second")]
+    assert 0 < places[0] < places[1] < float(root.get("height", "0"))
+
+
+def test_many_decades_have_a_few_ticks():
+    found = curves.ticks(1e-20, 1.0, 4, log=True)
+    assert 4 <= len(found) <= 9 and all(math.log10(value) == pytest.approx(round(math.log10(value))) for value in found)
