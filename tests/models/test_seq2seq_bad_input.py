@@ -9,7 +9,8 @@ import pytest
 from models.seq2seq import JOB
 
 SMALL = [
-    *("--dim", "8", "--encoder-hidden", "8", "--decoder-hidden", "12", "--max-tokens", "128", "--threads", "1", "--no-pictures"),
+    *("--dim", "8", "--encoder-hidden", "8", "--decoder-hidden", "12", "--max-tokens", "128", "--threads", "1"),
+    "--no-pictures",
     *("--train-size", "60", "--valid-size", "6", "--test-size", "6"),
 ]
 
