@@ -43,32 +43,43 @@ class Entry(NamedTuple):
 # -- three trainings ----------------------------------------------------------------------------------------------------
 
 
-def cbow() -> tuple[dict[int, np.ndarray], list[str]]:
-    """CBOW with a full softmax on the lesson's sentences: the embeddings by training step, and their words."""
+class Cbow(nn.Module):
+    """The mean of the embeddings of a word's neighbours, and a score for each word that may stand between them."""
+
+    def __init__(self, words: int, size: int):
+        super().__init__()
+        self.embedding = nn.Embedding(words, size)
+        self.output = nn.Linear(size, words, bias=False)
+
+    def forward(self, shares: np.ndarray) -> mg.Tensor:
+        """Scores (examples, words), given the share of each word in each context (examples, words)."""
+        return self.output(mg.tensor(shares) @ self.embedding.weight)
+
+
+def cbow() -> tuple[dict[int, np.ndarray], list[str], viz.Graph]:
+    """CBOW with a full softmax on the lesson's sentences: the embeddings by training step, their words, and the graph."""
     mg.manual_seed(3)
     sentences = [text.split() for text in word2vec_lesson.TEXT]
     words = sorted({word for sentence in sentences for word in sentence})
-    pairs = [
-        ([words.index(w) for w in sentence[max(0, i - 2) : i] + sentence[i + 1 : i + 3]], words.index(word))
-        for sentence in sentences
-        for i, word in enumerate(sentence)
-    ]
-    inside, outside = nn.Embedding(len(words), 8), nn.Linear(8, len(words), bias=False)
-    adam = optim.Adam([*inside.parameters(), *outside.parameters()], lr=0.03)
-    film = {0: inside.weight.detach().numpy().copy()}
-    targets = mg.tensor([target for _, target in pairs])
-    average = np.zeros((len(pairs), len(words)), np.float32)  # of each example's context
-    for row, (context, _) in enumerate(pairs):
+    places = [(sentence, i) for sentence in sentences for i in range(len(sentence))]
+    shares = np.zeros((len(places), len(words)), np.float32)
+    for row, (sentence, i) in enumerate(places):
+        context = sentence[max(0, i - 2) : i] + sentence[i + 1 : i + 3]
         for word in context:
-            average[row, word] += 1 / len(context)
+            shares[row, words.index(word)] += 1 / len(context)
+    targets = mg.tensor([words.index(sentence[i]) for sentence, i in places])
+    model = Cbow(len(words), 8)
+    adam = optim.Adam(model.parameters(), lr=0.03)
+    film = {0: model.embedding.weight.detach().numpy().copy()}
     for step in range(1, 121):
-        loss = F.cross_entropy(outside(mg.tensor(average) @ inside.weight), targets)
         adam.zero_grad()
-        loss.backward()
+        F.cross_entropy(model(shares), targets).backward()
         adam.step()
         if step % 12 == 0:
-            film[step] = inside.weight.detach().numpy().copy()
-    return film, words
+            film[step] = model.embedding.weight.detach().numpy().copy()
+    with viz.record(model) as record:
+        F.cross_entropy(model(shares), targets).backward()
+    return film, words, viz.graph(record, values=True, formulas=True, title="CBOW, one pass over its text")
 
 
 def batch_of(rng: np.random.Generator, count: int, length: int) -> Batch:
@@ -132,7 +143,7 @@ def lstm(steps: int) -> Trained:
 
 def entries(steps: int) -> Iterator[Entry]:
     """All pictures, each drawn when it is asked for."""
-    film, words = cbow()
+    film, words, graph = cbow()
     groups = {
         "film": ("troll2", "gymkata", "film"),
         "food": ("pasta", "rice", "meal"),
@@ -148,6 +159,11 @@ def entries(steps: int) -> Iterator[Entry]:
         "embedding-film", viz.embedding(film, words, groups=kinds),
         "The same over training, in one fixed projection: what moves is words, not axes.",
         "viz.embedding({0: before, 12: ..., 120: after}, words, groups=kinds)",
+    )  # fmt: skip
+    yield Entry(
+        "graph-cbow", graph,
+        "What CBOW computes: shapes on the arrows, formulas, values and the norms of gradients in the boxes.",
+        "viz.graph(record, values=True, formulas=True)",
     )  # fmt: skip
     done = transformer(steps)
     yield from _of_transformer(done)
@@ -180,14 +196,14 @@ def _of_transformer(done: Trained) -> Iterator[Entry]:
         )  # fmt: skip
     written = ["<bos>", *target[:-1]]
     yield Entry(
-        "attention-masked", viz.attention(inner.weights[0], written, mask=inner.masked[0], title="decoder layer 1, itself"),
+        "attention-masked", viz.attention(inner.weights[0], written, mask=inner.masked[0], title="decoder layer 1, letters"),
         "A decoder does not see what it has not written yet: those cells are hatched.",
         "viz.attention(weights, written, mask=mask)",
     )  # fmt: skip
     yield Entry(
         "attention-film", viz.attention(done.film, target, source),
         "The same layer over training: the counter-diagonal appears.",
-        "viz.attention({0: before, 160: ..., 800: after}, target, source)",
+        "viz.attention({0: before, 120: ..., 600: after}, target, source)",
     )  # fmt: skip
     yield Entry(
         "grad-flow-transformer", viz.grad_flow(done.monitor, title="Gradient flow of the Transformer"),
@@ -202,6 +218,12 @@ def _of_transformer(done: Trained) -> Iterator[Entry]:
         "The compute graph of one pass, closed to layers; arrows are coloured by how much a gradient grew or shrank.",
         "viz.graph(record, depth=2)",
     )  # fmt: skip
+    focus = "decoder.layers.1.multihead_attn"
+    yield Entry(
+        "graph-attention", viz.graph(record, focus=focus, title="One attention of the Transformer, opened"),
+        "The same graph, opened at one attention block alone.",
+        f'viz.graph(record, focus="{focus}")',
+    )  # fmt: skip
     yield Entry(
         "curves", viz.curves(done.lines, title="The Transformer learns to write backwards"),
         "Loss curves: the training loss smoothed over its faint values, the validation loss as points.",
@@ -215,16 +237,16 @@ def _of_lstm(done: Trained) -> Iterator[Entry]:
     yield Entry(
         "attention-lstm", viz.attention(done.film, target, source, title="LSTM with attention: where it looks, over training"),
         "An LSTM with attention learns the same.",
-        "viz.attention({0: before, 160: ..., 800: after}, target, source)",
+        "viz.attention({0: before, 120: ..., 600: after}, target, source)",
     )  # fmt: skip
     yield Entry(
         "grad-flow-lstm", viz.grad_flow(done.monitor, title="Gradient flow of the LSTM"),
         "For a recurrent network: also how the gradient fades through time.",
         "viz.grad_flow(monitor)",
     )  # fmt: skip
-    held = batch_of(np.random.default_rng(7), 200, 8)
+    held = batch_of(np.random.default_rng(7), 200, 11)
     with mg.no_grad():
-        scores = done.model(held.source, held.target_input).reshape(200, 9, len(TOKENS))
+        scores = done.model(held.source, held.target_input).reshape(*held.target.shape, len(TOKENS))
         losses = raw(-F.log_softmax(scores, -1)).astype(np.float64)
     guessed = raw(scores).argmax(-1)
     of_targets = np.take_along_axis(losses, held.target[..., None], 2)[..., 0]
@@ -232,8 +254,8 @@ def _of_lstm(done: Trained) -> Iterator[Entry]:
     names = ["".join(TOKENS[i] for i in row[:-1]) for row in held.source]
     yield Entry(
         "errors", viz.errors(*texts, sources=names, losses=list(of_targets), worst=6),
-        "Where the LSTM errs, given the right letters before: the worst words, letter by letter with their losses; "
-        "what it takes for what; and at which position.",
+        "Where the LSTM errs in words of 11 letters, having been trained on 3 to 8, and given the right letters before: the "
+        "worst words, letter by letter with their losses; what it takes for what; and at which position.",
         "viz.errors(references, hypotheses, sources=sources, losses=losses)",
     )  # fmt: skip
     with viz.record(done.model) as record:
@@ -279,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=ROOT, metavar="DIR", help="where gallery/ and gallery.md go; docs by default"
     )
-    parser.add_argument("--steps", type=int, default=800, metavar="N", help="of training, for each model that writes backwards")
+    parser.add_argument("--steps", type=int, default=600, metavar="N", help="of training, for each model that writes backwards")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="save these pictures alone")
     parser.add_argument("--format", choices=FORMATS, default="svg", help="svg by default")
     given = parser.parse_args(arguments)

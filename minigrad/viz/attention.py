@@ -86,6 +86,7 @@ def attention(
         raise ShapeError(f"each head has one name: got {len(names)} names for {count} heads")
     text = _summary(values[-1], queries, keys, names, len(film))
     shown = range(min(count, _MOST_HEADS))
+    row_names = [names[h] if count > 1 or heads else "" for h in shown]
     if count > _MOST_HEADS:
         title = f"{title or 'attention'} (the first {_MOST_HEADS} of {count} heads)"
     if len(film) > 1:
@@ -96,7 +97,7 @@ def attention(
         scale = _scale("attention weight", False, values[kept])
         labels = {i: f"step {steps[i]:,}" if isinstance(steps[i], int) else literal(steps[i]) for i in kept}
         panels = [[_Panel(values[i, h], masked[h], scale, labels[i] if h == 0 else "") for i in kept] for h in shown]
-        sheet = _Sheet(panels, [names[h] for h in shown], queries, keys)
+        sheet = _Sheet(panels, row_names, queries, keys)
         return _draw(sheet, _panel_width(sheet, len(kept)), title or "attention over training", theme, text)
     if grad is not None:
         slope = _by_head(grad)
@@ -109,7 +110,7 @@ def attention(
             [_Panel(array[h], masked[h], scale, name if h == 0 else "") for scale, (name, array) in zip(scales, three.items())]
             for h in shown
         ]
-        sheet = _Sheet(panels, [names[h] for h in shown], queries, keys)
+        sheet = _Sheet(panels, row_names, queries, keys)
         return _draw(sheet, _panel_width(sheet, 3), title or "attention and its gradient", theme, text)
     scale = _scale("attention weight", False, values[0])
     flat = [_Panel(values[0, h], masked[h], scale, literal(names[h]) if count > 1 or heads else "") for h in shown]
