@@ -20,6 +20,7 @@ LIMIT = 20.0  # seconds
 ADVICE = "pip install 'minigrad[viz]' brings Graphviz along (or install the program dot from graphviz.org)"
 
 _DPI = 144  # of PNG: sharp on today's screens
+_LARGE, _LARGE_DPI = 200_000, 80  # characters of a source whose picture would have too many pixels otherwise
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import pygraphviz; "
     "graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode()); "
@@ -39,20 +40,20 @@ class RenderError(MinigradError, RuntimeError):
     """Graphviz could not draw the graph; the message has its own words."""
 
 
-def renderers() -> dict[str, Callable[[str], list[str]]]:
+def renderers(dpi: int = _DPI) -> dict[str, Callable[[str], list[str]]]:
     """What can draw here, by name, the best first: each gives the command for a format."""
     found: dict[str, Callable[[str], list[str]]] = {}
     if (dot := shutil.which("dot")) is not None:
-        found["dot"] = lambda kind: [dot, f"-T{kind}", *_options(kind)]
+        found["dot"] = lambda kind: [dot, f"-T{kind}", *_options(kind, dpi)]
     if importlib.util.find_spec("pygraphviz") is not None:
         found["pygraphviz"] = lambda kind: [
-            sys.executable, "-c", _CHILD, json.dumps(sys.path), kind, " ".join(_options(kind)),
+            sys.executable, "-c", _CHILD, json.dumps(sys.path), kind, " ".join(_options(kind, dpi)),
         ]  # fmt: skip
     return found
 
 
-def _options(kind: str) -> list[str]:
-    return [f"-Gdpi={_DPI}"] if kind == "png" else []
+def _options(kind: str, dpi: int) -> list[str]:
+    return [f"-Gdpi={dpi}"] if kind == "png" else []
 
 
 def render(source: str, kind: str, limit: float = LIMIT) -> bytes:
@@ -67,7 +68,7 @@ def render(source: str, kind: str, limit: float = LIMIT) -> bytes:
         TooSlow: if it took longer.
         RenderError: if no Graphviz that is here could draw it.
     """
-    commands = renderers()
+    commands = renderers(_DPI if len(source) < _LARGE else _LARGE_DPI)
     if not commands:
         raise NoRenderer(f"drawing this graph needs Graphviz, and there is none: {ADVICE}")
     failures = []

@@ -18,8 +18,9 @@ def summary(array, samples: int = SAMPLES) -> dict[str, Any]:
     are exactly 0. The standard deviation is that of a population. Without any finite element, ``mean``, ``std``, ``min`` and
     ``max`` are None, and the norm 0.
     """
-    flat = np.asarray(array).reshape(-1)
-    count = flat.size
+    given = np.asarray(array).reshape(-1)
+    count = given.size
+    flat = given.astype(np.float64) if count <= _CHUNK else given  # once, rather than for each of the sums
     finite, nan, inf, length = flat, 0, 0, norm(flat)
     if not math.isfinite(length):
         good = np.isfinite(flat)
@@ -41,7 +42,7 @@ def summary(array, samples: int = SAMPLES) -> dict[str, Any]:
     result.update(norm=length, nan=nan, inf=inf, zero=count - int(np.count_nonzero(flat)))
     if samples:
         places = slice(None) if count <= samples else np.linspace(0, count - 1, samples).astype(np.intp)
-        result["samples"] = flat[places].tolist()
+        result["samples"] = given[places].tolist()
     return result
 
 
@@ -81,4 +82,4 @@ def cosine(a, b) -> float | None:
 
 def _chunks(flat: np.ndarray):
     for start in range(0, flat.size, _CHUNK):
-        yield flat[start : start + _CHUNK].astype(np.float64)
+        yield flat[start : start + _CHUNK].astype(np.float64, copy=False)

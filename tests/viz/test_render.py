@@ -35,7 +35,7 @@ def test_nothing_here(no_graphviz):
 
 def test_a_layout_that_does_not_end(monkeypatch):
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(module, "renderers", lambda: {"sleeper": lambda kind: sleeper})
+    monkeypatch.setattr(module, "renderers", lambda dpi: {"sleeper": lambda kind: sleeper})
     with pytest.raises(TooSlow, match=r"within 0\.2 seconds"):
         render(SOURCE, "svg", limit=0.2)
 
@@ -48,8 +48,8 @@ def test_what_graphviz_says_is_passed_on(renderer):
 def test_the_second_way_is_tried_where_the_first_fails(monkeypatch):
     broken = [sys.executable, "-c", "raise SystemExit('no such format')"]
     works = [sys.executable, "-c", "print('<svg ></svg>')"]
-    monkeypatch.setattr(module, "renderers", lambda: {"a": lambda kind: broken, "b": lambda kind: works})
+    monkeypatch.setattr(module, "renderers", lambda dpi: {"a": lambda kind: broken, "b": lambda kind: works})
     assert render(SOURCE, "svg").startswith(b"<svg ")
-    monkeypatch.setattr(module, "renderers", lambda: {"a": lambda kind: broken, "b": lambda kind: ["/no/such/program"]})
+    monkeypatch.setattr(module, "renderers", lambda dpi: {"a": lambda kind: broken, "b": lambda kind: ["/no/such/program"]})
     with pytest.raises(RenderError, match="a: no such format; b: No such file"):
         render(SOURCE, "svg")
