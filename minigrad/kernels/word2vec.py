@@ -17,8 +17,8 @@ from numba import prange
 from minigrad.kernels.dropout import GAMMA, MASK64, key_of, mix
 from minigrad.kernels.jit import core, driver
 from minigrad.kernels.vectormath import sigmoid, softplus
-from minigrad.kernels.word2vec_lanes import group
-from minigrad.kernels.word2vec_rows import add_row, dots, fetch, sum_rows, update
+from minigrad.kernels.word2vec_lanes import group, lone_group
+from minigrad.kernels.word2vec_rows import add_row, dots, fetch, lone_dots, lone_update, sum_rows, update
 
 END = -1  # in a stream of word numbers, the end of a sentence
 MAX_SENTENCE = 10_000  # words; a longer line is trained in pieces
@@ -90,7 +90,7 @@ def train(ids, tables: Tables, words: Words, settings: Settings, rates: Rates, s
     """
     measured = np.zeros((parts, 8))  # a cache line each
     seeds = np.empty(parts, np.uint64)
-    width = group(tables.inputs.itemsize)
+    width = (lone_group if settings.cbow else group)(tables.inputs.itemsize)
     with np.errstate(over="ignore"):
         for part in range(parts):
             seeds[part] = key_of(np.uint64(seed & MASK64), np.uint64(part))
@@ -131,7 +131,7 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
     stride = -(-most // width) * width
     # Whole blocks of scores; the last rows are only there to be computed with.
     slopes = np.zeros((-(-2 * window // _BLOCK) * _BLOCK, stride), inputs.dtype)
-    blocks = slopes.reshape(-1, _BLOCK)
+    flat = slopes.reshape(-1)
     targets, labels = np.zeros(most, np.int64), np.zeros(most, inputs.dtype)
     coming, coming_labels = np.zeros(most, np.int64), np.zeros(most, inputs.dtype)
     coming_labels[0] = 1
@@ -191,7 +191,7 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
             if cbow:
                 sum_rows(inputs, contexts, m, number(1) / number(m) if mean else number(1), copies)
                 heads = 1
-                dots(copies, order, heads, outputs, targets, n, slopes)
+                lone_dots(copies, outputs, targets, n, slopes)
             else:
                 heads = m
                 dots(inputs, contexts, heads, outputs, targets, n, slopes)
@@ -203,15 +203,15 @@ def _train(ids, start, stop, parts, tables, words, settings, rates, width, seed,
                         loss += softplus(-slopes[j, q] if labels[q] > 0 else slopes[j, q])
             windows += 1
 
-            for b in range(-(-heads * stride // _BLOCK)):
-                for k in range(_BLOCK):
-                    blocks[b, k] = -rate * sigmoid(blocks[b, k])
+            # One loop over whole blocks: LLVM unrolls an inner loop of known length before it could make vectors of it.
+            for k in range(-(-heads * stride // _BLOCK) * _BLOCK):
+                flat[k] = -rate * sigmoid(flat[k])
             for q in range(n if negative == 0 else 1):
                 for j in range(heads):
                     slopes[j, q] += rate * labels[q]
 
             if cbow:
-                update(copies, order, error, order, heads, outputs, targets, n, slopes)
+                lone_update(copies, error, outputs, targets, n, slopes)
                 add_row(inputs, contexts, m, error)
             elif n <= width:
                 update(inputs, contexts, inputs, contexts, heads, outputs, targets, n, slopes)

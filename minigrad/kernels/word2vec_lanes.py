@@ -14,6 +14,8 @@ from minigrad.kernels.microkernel import Emitter, instructions, vector_bytes
 
 LINE = 64  # bytes of a cache line, and of the widest vector
 
+MOST = 8  # rows or targets whose addresses are kept at hand
+
 _INT = ir.IntType(64)
 _ADDRESS = types.intp
 
@@ -22,6 +24,11 @@ def group(itemsize: int) -> int:
     """How many targets are worked on at a time: as many as leave the sums and the rows in registers."""
     lanes = max(vector_bytes(), 16) // itemsize
     return min(lanes, 8 if vector_bytes() == 64 else 4)
+
+
+def lone_group(itemsize: int) -> int:
+    """As :func:`group`, against a single row, which leaves more registers to the targets."""
+    return min(max(vector_bytes(), 16) // itemsize, MOST)
 
 
 def _loop(builder, count, initial, body):
@@ -95,14 +102,14 @@ def _function(module, name, arguments):
     return function, ir.IRBuilder(function.append_basic_block("entry"))
 
 
-def _dots_function(module, dtype, targets, height):
-    """Scores of ``height`` rows at a time against ``targets`` targets; there must be ``height`` rows at least."""
-    function, builder = _function(module, f"minigrad_dots_{dtype}_{targets}x{height}", 10)
+def _dots_function(module, dtype, targets, width, height):
+    """Scores of ``height`` rows at a time against ``targets`` targets, stored ``width`` at a time; there must be ``height``
+    rows at least."""
+    function, builder = _function(module, f"minigrad_dots_{dtype}_{targets}of{width}x{height}", 10)
     if builder is None:
         return function
     base, step, at, m, others, others_step, chosen, vectors, scores, scores_step = function.args
     e = Emitter(builder, dtype)
-    width = group(e.itemsize)
     rows, table = _Rows(builder, base, step, at), _Rows(builder, others, others_step, chosen)
     v = [table.start(_INT(q)) for q in range(targets)]
     last = builder.sub(m, _INT(height))
@@ -147,27 +154,109 @@ def _update_function(module, dtype, targets):
     source, rows = _Rows(builder, old, old_step, old_at), _Rows(builder, base, step, at)
     table = _Rows(builder, others, others_step, chosen)
     places = [table.start(_INT(q)) for q in range(targets)]
+    # A line of the cache at a time shares its slopes and addresses; where it is two vectors, their sums fit the registers.
+    wide = 2 if LINE == 2 * e.bytes else 1
 
-    def one_vector(c, _):
-        offset = builder.mul(c, _INT(e.bytes))
-        theirs = [e.load(builder.add(place, offset)) for place in places]
+    def some_vectors(c, _):
+        offsets = [builder.add(builder.mul(c, _INT(wide * e.bytes)), _INT(i * e.bytes)) for i in range(wide)]
+        theirs = [[e.load(builder.add(place, offset)) for place in places] for offset in offsets]
 
         def one_row(j, changes):
             slope = builder.add(slopes, builder.mul(j, slopes_step))
-            x = e.load(builder.add(source.start(j), offset))
-            place = builder.add(rows.start(j), offset)
-            y = e.load(place)
+            before, here = source.start(j), rows.start(j)
+            x = [e.load(builder.add(before, offset)) for offset in offsets]
+            y = [e.load(builder.add(here, offset)) for offset in offsets]
             following = []
             for q in range(targets):
                 factor = e.broadcast(e.at(slope, q, e.itemsize))
-                y = e.multiply_add(factor, theirs[q], y)
-                following.append(e.multiply_add(factor, x, changes[q]))
-            e.store(y, place)
+                for i in range(wide):
+                    y[i] = e.multiply_add(factor, theirs[i][q], y[i])
+                    following.append(e.multiply_add(factor, x[i], changes[q * wide + i]))
+            for offset, value in zip(offsets, y):
+                e.store(value, builder.add(here, offset))
             return following
 
-        changes = _loop(builder, m, [e.zero] * targets, one_row)
-        for place, change in zip(places, changes):  # read again: a target may be there twice
-            place = builder.add(place, offset)
+        changes = _loop(builder, m, [e.zero] * (targets * wide), one_row)
+        for q, place in enumerate(places):  # read again: a target may be there twice
+            for i, offset in enumerate(offsets):
+                there = builder.add(place, offset)
+                e.store(builder.fadd(e.load(there), changes[q * wide + i]), there)
+        return []
+
+    _loop(builder, builder.udiv(vectors, _INT(wide)), [], some_vectors)
+    builder.ret_void()
+    return function
+
+
+def _lone_update_function(module, dtype, targets):
+    """Both gradients' additions for one row and one group of targets."""
+    function, builder = _function(module, f"minigrad_lone_update_{dtype}_{targets}", 8)
+    if builder is None:
+        return function
+    row, error, first, others, others_step, chosen, vectors, slopes = function.args
+    e = Emitter(builder, dtype)
+    table = _Rows(builder, others, others_step, chosen)
+    places = [table.start(_INT(q)) for q in range(targets)]
+    factors = [e.broadcast(e.at(slopes, q, e.itemsize)) for q in range(targets)]
+    is_first = builder.icmp_signed("!=", first, _INT(0))
+
+    def one_vector(c, _):
+        offset = builder.mul(c, _INT(e.bytes))
+        x, there = e.load(builder.add(row, offset)), builder.add(error, offset)
+        y = builder.select(is_first, e.zero, e.load(there))
+        here = [builder.add(place, offset) for place in places]
+        for factor, place in zip(factors, here):
+            y = e.multiply_add(factor, e.load(place), y)
+        e.store(y, there)
+        for factor, place in zip(factors, here):  # read again: a target may be there twice
+            e.store(e.multiply_add(factor, x, e.load(place)), place)
+        return []
+
+    _loop(builder, vectors, [], one_vector)
+    builder.ret_void()
+    return function
+
+
+def _sum_rows_function(module, dtype, count):
+    """``total = (nothing if first, or total) + factor * the sum of count rows``; the address of the factor is passed."""
+    function, builder = _function(module, f"minigrad_sum_rows_{dtype}_{count}", 7)
+    if builder is None:
+        return function
+    base, step, at, first, factor, total, vectors = function.args
+    e = Emitter(builder, dtype)
+    rows = _Rows(builder, base, step, at)
+    starts = [rows.start(_INT(j)) for j in range(count)]
+    factor, is_first = e.broadcast(factor), builder.icmp_signed("!=", first, _INT(0))
+
+    def one_vector(c, _):
+        offset = builder.mul(c, _INT(e.bytes))
+        there = builder.add(total, offset)
+        values = [e.load(builder.add(start, offset)) for start in starts]
+        while len(values) > 1:  # in pairs: the additions need not wait for each other
+            values = [builder.fadd(x, y) for x, y in zip(values[::2], values[1::2])] + values[len(values) & ~1 :]
+        e.store(e.multiply_add(factor, values[0], builder.select(is_first, e.zero, e.load(there))), there)
+        return []
+
+    _loop(builder, vectors, [], one_vector)
+    builder.ret_void()
+    return function
+
+
+def _add_row_function(module, dtype, count):
+    """Adds a row to ``count`` rows."""
+    function, builder = _function(module, f"minigrad_add_row_{dtype}_{count}", 5)
+    if builder is None:
+        return function
+    base, step, at, row, vectors = function.args
+    e = Emitter(builder, dtype)
+    rows = _Rows(builder, base, step, at)
+    starts = [rows.start(_INT(j)) for j in range(count)]
+
+    def one_vector(c, _):
+        offset = builder.mul(c, _INT(e.bytes))
+        change = e.load(builder.add(row, offset))
+        for start in starts:
+            place = builder.add(start, offset)
             e.store(builder.fadd(e.load(place), change), place)
         return []
 
@@ -196,20 +285,49 @@ def dots_lanes(typingctx, like, base, step, at, m, others, others_step, chosen, 
     def codegen(context, builder, signature, arguments):
         n, passed = arguments[8], [*arguments[1:8], *arguments[9:]]
         itemsize = like.bitwidth // 8
-        height = vector_bytes() // itemsize // group(itemsize)
+        width = group(itemsize)
+        height = vector_bytes() // itemsize // width
 
         def call(targets):
             single = builder.icmp_signed("<", arguments[4], _INT(height))
             with builder.if_else(single) as (one, more):
                 with one:
-                    builder.call(_dots_function(builder.module, like, targets, 1), passed)
+                    builder.call(_dots_function(builder.module, like, targets, width, 1), passed)
                 with more:
-                    builder.call(_dots_function(builder.module, like, targets, height), passed)
+                    builder.call(_dots_function(builder.module, like, targets, width, height), passed)
 
-        _switch(builder, n, group(itemsize), call)
+        _switch(builder, n, width, call)
         return context.get_dummy_value()
 
     return types.void(like, *[_ADDRESS] * 11), codegen
+
+
+@instructions
+def lone_dots_lanes(typingctx, like, row, others, others_step, chosen, n, vectors, scores):
+    """:func:`minigrad.kernels.word2vec_rows.lone_dots` of at most one group of targets, on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        _, row, others, others_step, chosen, n, vectors, scores = arguments
+        width = lone_group(like.bitwidth // 8)
+        # A table of one row: wherever the list of its numbers lies, steps of 0 lead to the first.
+        passed = [row, _INT(0), chosen, _INT(1), others, others_step, chosen, vectors, scores, _INT(0)]
+        _switch(builder, n, width, lambda k: builder.call(_dots_function(builder.module, like, k, width, 1), passed))
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 7), codegen
+
+
+@instructions
+def lone_update_lanes(typingctx, like, row, error, first, others, others_step, chosen, n, vectors, slopes):
+    """:func:`minigrad.kernels.word2vec_rows.lone_update` for at most one group of targets, on addresses."""
+
+    def codegen(context, builder, signature, arguments):
+        n, passed = arguments[7], [*arguments[1:7], *arguments[8:]]
+        width = lone_group(like.bitwidth // 8)
+        _switch(builder, n, width, lambda k: builder.call(_lone_update_function(builder.module, like, k), passed))
+        return context.get_dummy_value()
+
+    return types.void(like, *[_ADDRESS] * 9), codegen
 
 
 @instructions
@@ -228,55 +346,26 @@ def update_lanes(
 
 
 @instructions
-def sum_rows_lanes(typingctx, like, base, step, at, m, factor, total, vectors):
-    """:func:`minigrad.kernels.word2vec_rows.sum_rows` on addresses."""
+def sum_rows_lanes(typingctx, like, base, step, at, m, first, factor, total, vectors):
+    """:func:`minigrad.kernels.word2vec_rows.sum_rows` of at most ``MOST`` rows on addresses; added to ``total`` unless first."""
 
     def codegen(context, builder, signature, arguments):
-        _, base, step, at, m, factor, total, vectors = arguments
-        e = Emitter(builder, like)
-        rows = _Rows(builder, base, step, at)
-        factor = e.splat(factor)
-
-        def one_vector(c, _):
-            offset = builder.mul(c, _INT(e.bytes))
-
-            def one_row(j, sums):
-                return [builder.fadd(sums[0], e.load(builder.add(rows.start(j), offset)))]
-
-            (sums,) = _loop(builder, m, [e.zero], one_row)
-            e.store(builder.fmul(factor, sums), builder.add(total, offset))
-            return []
-
-        _loop(builder, vectors, [], one_vector)
+        _, base, step, at, m, first, factor, total, vectors = arguments
+        factor = builder.ptrtoint(cgutils.alloca_once_value(builder, factor), _INT)
+        passed = [base, step, at, first, factor, total, vectors]
+        _switch(builder, m, MOST, lambda k: builder.call(_sum_rows_function(builder.module, like, k), passed))
         return context.get_dummy_value()
 
-    return types.void(like, *[_ADDRESS] * 4, like, *[_ADDRESS] * 2), codegen
+    return types.void(like, *[_ADDRESS] * 5, like, *[_ADDRESS] * 2), codegen
 
 
 @instructions
 def add_row_lanes(typingctx, like, base, step, at, m, row, vectors):
-    """:func:`minigrad.kernels.word2vec_rows.add_row` on addresses."""
+    """:func:`minigrad.kernels.word2vec_rows.add_row` to at most ``MOST`` rows on addresses."""
 
     def codegen(context, builder, signature, arguments):
-        _, base, step, at, m, row, vectors = arguments
-        e = Emitter(builder, like)
-        rows = _Rows(builder, base, step, at)
-
-        def one_vector(c, _):
-            offset = builder.mul(c, _INT(e.bytes))
-            place = builder.add(row, offset)
-            change = e.load(place)
-            e.store(e.zero, place)
-
-            def one_row(j, _):
-                place = builder.add(rows.start(j), offset)
-                e.store(builder.fadd(e.load(place), change), place)
-                return []
-
-            _loop(builder, m, [], one_row)
-            return []
-
-        _loop(builder, vectors, [], one_vector)
+        m, passed = arguments[4], [*arguments[1:4], *arguments[5:]]
+        _switch(builder, m, MOST, lambda k: builder.call(_add_row_function(builder.module, like, k), passed))
         return context.get_dummy_value()
 
     return types.void(like, *[_ADDRESS] * 6), codegen

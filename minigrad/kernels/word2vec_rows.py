@@ -11,7 +11,10 @@ import numpy as np
 from numba.extending import overload
 
 from minigrad.kernels.microkernel import address, vector_bytes
-from minigrad.kernels.word2vec_lanes import LINE, add_row_lanes, dots_lanes, fetch_lanes, group, sum_rows_lanes, update_lanes
+from minigrad.kernels.word2vec_lanes import (
+    LINE, MOST, add_row_lanes, dots_lanes, fetch_lanes, group, lone_dots_lanes, lone_group, lone_update_lanes, sum_rows_lanes,
+    update_lanes,
+)  # fmt: skip
 
 
 def padded(size: int, itemsize: int) -> int:
@@ -42,15 +45,33 @@ def update(old, old_at, rows, at, m, others, targets, n, slopes):
     np.add.at(others, targets[:n], slopes[:m, :n].T @ x)
 
 
+def lone_dots(row, others, targets, n, scores):
+    """Set ``scores[0, q]`` to ``row[0] . others[targets[q]]`` for q < n: :func:`dots` of one row.
+
+    Args:
+        row: ``(1, columns)``.
+        scores: as for :func:`dots`, but with a multiple of ``lone_group(itemsize)`` columns.
+    """
+    scores[0, :n] = others[targets[:n]] @ row[0]
+
+
+def lone_update(row, error, others, targets, n, slopes):
+    """Set ``error[0]`` to the sum of ``slopes[0, q] others[targets[q]]``, then add ``slopes[0, q] row[0]`` to the latter.
+
+    Arguments as for :func:`lone_dots`; ``error`` is ``(1, columns)``. A target repeats within a group at most.
+    """
+    error[0] = slopes[0, :n] @ others[targets[:n]]
+    np.add.at(others, targets[:n], slopes[0, :n, None] * row[0])
+
+
 def sum_rows(rows, at, m, factor, total):
     """Set ``total[0]`` to ``factor`` times the sum of ``rows[at[j]]`` for j < m; ``total`` is ``(1, columns)``."""
     total[0] = factor * rows[at[:m]].sum(0)
 
 
 def add_row(rows, at, m, row):
-    """Add ``row[0]`` to ``rows[at[j]]`` for each j < m; ``row`` is ``(1, columns)``, and all zero afterwards."""
+    """Add ``row[0]`` to ``rows[at[j]]`` for each j < m; ``row`` is ``(1, columns)``."""
     np.add.at(rows, at[:m], row[0])
-    row[0] = 0
 
 
 def fetch(rows, at, first, m):
@@ -99,6 +120,40 @@ def _update(old, old_at, rows, at, m, others, targets, n, slopes):
     return in_lanes
 
 
+@overload(lone_dots, jit_options={"error_model": "numpy"})
+def _lone_dots(row, others, targets, n, scores):
+    if not _in_lanes():
+        return _plain_lone_dots
+    width, lanes = lone_group(row.dtype.bitwidth // 8), vector_bytes() // (row.dtype.bitwidth // 8)
+
+    def in_lanes(row, others, targets, n, scores):
+        like, size, vectors = row.dtype.type(0), row.itemsize, row.shape[1] // lanes
+        for q in range(0, n, width):
+            lone_dots_lanes(
+                like, address(row), address(others), others.shape[1] * size, address(targets) + 8 * q, min(width, n - q),
+                vectors, address(scores) + q * size,
+            )  # fmt: skip
+
+    return in_lanes
+
+
+@overload(lone_update, jit_options={"error_model": "numpy"})
+def _lone_update(row, error, others, targets, n, slopes):
+    if not _in_lanes():
+        return _plain_lone_update
+    width, lanes = lone_group(row.dtype.bitwidth // 8), vector_bytes() // (row.dtype.bitwidth // 8)
+
+    def in_lanes(row, error, others, targets, n, slopes):
+        like, size, vectors = row.dtype.type(0), row.itemsize, row.shape[1] // lanes
+        for q in range(0, n, width):
+            lone_update_lanes(
+                like, address(row), address(error), q == 0, address(others), others.shape[1] * size, address(targets) + 8 * q,
+                min(width, n - q), vectors, address(slopes) + q * size,
+            )  # fmt: skip
+
+    return in_lanes
+
+
 @overload(fetch, jit_options={"error_model": "numpy"})
 def _fetch(rows, at, first, m):
     if not _in_lanes():
@@ -117,8 +172,10 @@ def _sum_rows(rows, at, m, factor, total):
     lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
 
     def in_lanes(rows, at, m, factor, total):
-        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
-        sum_rows_lanes(like, address(rows), step, address(at), m, factor, address(total), rows.shape[1] // lanes)
+        like, step, vectors = rows.dtype.type(0), rows.shape[1] * rows.itemsize, rows.shape[1] // lanes
+        for j in range(0, m, MOST):
+            some = min(MOST, m - j)
+            sum_rows_lanes(like, address(rows), step, address(at) + 8 * j, some, j == 0, factor, address(total), vectors)
 
     return in_lanes
 
@@ -130,8 +187,9 @@ def _add_row(rows, at, m, row):
     lanes = vector_bytes() // (rows.dtype.bitwidth // 8)
 
     def in_lanes(rows, at, m, row):
-        like, step = rows.dtype.type(0), rows.shape[1] * rows.itemsize
-        add_row_lanes(like, address(rows), step, address(at), m, address(row), rows.shape[1] // lanes)
+        like, step, vectors = rows.dtype.type(0), rows.shape[1] * rows.itemsize, rows.shape[1] // lanes
+        for j in range(0, m, MOST):
+            add_row_lanes(like, address(rows), step, address(at) + 8 * j, min(MOST, m - j), address(row), vectors)
 
     return in_lanes
 
@@ -148,7 +206,24 @@ def _plain_add_row(rows, at, m, row):
     for k in range(rows.shape[1]):
         for j in range(m):
             rows[at[j], k] += row[0, k]
-        row[0, k] = 0
+
+
+def _plain_lone_dots(row, others, targets, n, scores):
+    for q in range(n):
+        total = row.dtype.type(0)
+        for k in range(row.shape[1]):
+            total += row[0, k] * others[targets[q], k]
+        scores[0, q] = total
+
+
+def _plain_lone_update(row, error, others, targets, n, slopes):
+    for k in range(row.shape[1]):
+        value = row.dtype.type(0)
+        for q in range(n):
+            value += slopes[0, q] * others[targets[q], k]
+        error[0, k] = value
+        for q in range(n):
+            others[targets[q], k] += slopes[0, q] * row[0, k]
 
 
 def _plain_dots(rows, at, m, others, targets, n, scores):

@@ -16,6 +16,16 @@ def update(old, old_at, rows, at, m, others, targets, n, slopes):
 
 
 @core
+def lone_dots(row, others, targets, n, scores):
+    kernel.lone_dots(row, others, targets, n, scores)
+
+
+@core
+def lone_update(row, error, others, targets, n, slopes):
+    kernel.lone_update(row, error, others, targets, n, slopes)
+
+
+@core
 def sum_rows(rows, at, m, factor, total):
     kernel.sum_rows(rows, at, m, factor, total)
 
@@ -86,8 +96,8 @@ def test_update_reads_rows_before_it_changes_them(made, rng):
 def test_sums_and_additions_of_rows(made, rng, plain):
     rows = made[0]
     add, sum_up = (kernel._plain_add_row, kernel._plain_sum_rows) if plain else (add_row, sum_rows)
-    for m in (1, 2, 5):
-        at = rng.integers(0, 50, 6)
+    for m in (*range(1, 10), 16, 19):
+        at = rng.integers(0, 50, 20)
         total = np.full((1, rows.shape[1]), np.nan, rows.dtype)
         sum_up(rows, at, m, rows.dtype.type(0.5), total)
         close(total[0], 0.5 * rows[at[:m]].sum(0))
@@ -95,7 +105,26 @@ def test_sums_and_additions_of_rows(made, rng, plain):
         np.add.at(expected, at[:m], total[0])
         add(got, at, m, total)
         close(got, expected)
-        assert not total.any()
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_one_row_against_its_targets(made, rng, plain):
+    rows, others, _ = made
+    width = kernel.lone_group(rows.itemsize)
+    dots_of, change = (kernel._plain_lone_dots, kernel._plain_lone_update) if plain else (lone_dots, lone_update)
+    for n in (*range(1, 10), 16, 19):
+        # A target may repeat within a group.
+        targets = rng.integers(0, 60, 20) if n <= width else rng.permutation(60)[:20]
+        row, error = rows[:1].copy(), np.full_like(rows[:1], np.nan)
+        scores = np.full((1, -(-n // width) * width), np.nan, rows.dtype)
+        dots_of(row, others, targets, n, scores)
+        close(scores[0, :n], others[targets[:n]] @ row[0])
+        slopes = rng.standard_normal(scores.shape).astype(rows.dtype)
+        got, expected, wanted = others.copy(), others.copy(), np.empty_like(error)
+        change(row, error, got, targets, n, slopes)
+        kernel.lone_update(row, wanted, expected, targets, n, slopes)  # as its Python text says
+        close(error, wanted)
+        close(got, expected)
 
 
 def test_fetching_changes_nothing(made):
