@@ -155,7 +155,7 @@ def _update_function(module, dtype, targets):
     table = _Rows(builder, others, others_step, chosen)
     places = [table.start(_INT(q)) for q in range(targets)]
     # A line of the cache at a time shares its slopes and addresses; where it is two vectors, their sums fit the registers.
-    wide = 2 if LINE == 2 * e.bytes else 1
+    wide = 2 if 2 * e.bytes == LINE else 1
 
     def some_vectors(c, _):
         offsets = [builder.add(builder.mul(c, _INT(wide * e.bytes)), _INT(i * e.bytes)) for i in range(wide)]
@@ -347,7 +347,7 @@ def update_lanes(
 
 @instructions
 def sum_rows_lanes(typingctx, like, base, step, at, m, first, factor, total, vectors):
-    """:func:`minigrad.kernels.word2vec_rows.sum_rows` of at most ``MOST`` rows on addresses; added to ``total`` unless first."""
+    """:func:`minigrad.kernels.word2vec_rows.sum_rows` of at most ``MOST`` rows; added to ``total`` unless first."""
 
     def codegen(context, builder, signature, arguments):
         _, base, step, at, m, first, factor, total, vectors = arguments

@@ -12,7 +12,16 @@ from numba.extending import overload
 
 from minigrad.kernels.microkernel import address, vector_bytes
 from minigrad.kernels.word2vec_lanes import (
-    LINE, MOST, add_row_lanes, dots_lanes, fetch_lanes, group, lone_dots_lanes, lone_group, lone_update_lanes, sum_rows_lanes,
+    LINE,
+    MOST,
+    add_row_lanes,
+    dots_lanes,
+    fetch_lanes,
+    group,
+    lone_dots_lanes,
+    lone_group,
+    lone_update_lanes,
+    sum_rows_lanes,
     update_lanes,
 )  # fmt: skip
 
