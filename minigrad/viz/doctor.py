@@ -120,25 +120,29 @@ def doctor(what: Monitor | Record | str | os.PathLike) -> Report:
     record = record_of(what)
     series = record.series
     looks = sorted({step for name, found in series.items() if name.startswith("weight/") for step in found["steps"]})
-    if not looks and not record.nodes:
+    broken = symptoms.first_broken(series)
+    if not looks and not record.nodes and broken is None:
         raise DataError(
             "there is nothing to judge by: the record has neither a monitor's looks nor a recorded pass; "
-            "call monitor.step(loss) "
-            "at the end of each training step"
+            "call monitor.step(loss) at the end of each training step"
         )
     found: list[Symptom] = []
     seen = []
-    if looks:
-        broken = symptoms.first_broken(series)
+    if looks or broken:
         end = math.inf if broken is None else broken[0]
         for check in symptoms.CHECKS:
             found += check(series, end)
-        last = f"{looks[0]:,} to {looks[-1]:,}" if len(looks) > 1 else f"{looks[0]:,}"
-        seen.append(f"{len(looks):,} looks at steps {last}" if len(looks) > 1 else f"1 look at step {last}")
+        seen.append(_looked(looks))
     if record.nodes:
         found += symptoms_of_pass.examine(record)
         seen.append(f"a recorded pass of {len(record.nodes):,} nodes")
     return Report(map(_finding, sorted(found, key=_urgency)), " and ".join(seen))
+
+
+def _looked(looks: list[int]) -> str:
+    if len(looks) > 1:
+        return f"{len(looks):,} looks at steps {looks[0]:,} to {looks[-1]:,}"
+    return f"1 look at step {looks[0]:,}" if looks else "a run that broke off before the first look"
 
 
 def record_of(what) -> Record:

@@ -16,7 +16,7 @@ from .record import Record
 from .style import Picture, Theme, canvas, literal, theme_of
 
 _HEALTHY = 1e-4, 1e-2  # of a step's change relative to the weights; the middle, 1e-3, is Karpathy's rule of thumb
-_LABELS = 26  # names of layers that find room below each other
+_LABELS = 40  # names of layers that find room below each other
 _FLOOR = 1e-30  # zeros stand here, at the lower edge of a log scale
 
 
@@ -49,10 +49,10 @@ def grad_flow(what: Monitor | Record | str | os.PathLike, *, theme: Theme | str 
     steps = sorted({step for _, values in layers for step in values})
     table = np.array([[values.get(step, math.nan) for step in steps] for _, values in layers])
     names = [name for name, _ in layers]
-    tall = 7.2 + 0.05 * max(0, min(len(names), 2 * _LABELS) - 12)
+    tall = 7.2 + 0.12 * max(0, min(len(names), _LABELS) - 16)
     with canvas(12.5, tall, theme) as figure:
         figure.suptitle(literal(title or "Gradient flow", 80), x=0.01, ha="left")
-        (depth, time), (updates, last) = figure.subplots(2, 2, gridspec_kw={"height_ratios": [1.25, 1]})
+        (depth, time), (updates, last) = figure.subplots(2, 2, gridspec_kw={"height_ratios": [tall - 3.2, 3.2]})
         _by_depth(depth, names, steps, table, theme)
         _over_time(figure, time, names, steps, table, theme)
         _updates(figure, updates, series, theme)
@@ -73,15 +73,20 @@ def _layers(series: dict) -> list[tuple[str, dict[int, float]]]:
     return [(name, rms) for _, _, name, rms in sorted(matrices, key=lambda f: f[1])]
 
 
+def _shade(theme: Theme) -> float:
+    """How opaque a zone is: to be seen, with grid and lines still in front of it."""
+    return 0.13 if theme.name == "light" else 0.22
+
+
 def _thinned(count: int) -> list[int]:
     step = -(-count // _LABELS)
     return list(range(0, count, step))
 
 
 def _short(name: str) -> str:
-    """The end of a parameter's path: what tells it from its neighbours."""
-    name = name.removesuffix(".weight")
-    return literal(name if len(name) <= 30 else "…" + name[-29:], 31)
+    """A parameter's path without what all of them say; of a long one the end, which tells it from its neighbours."""
+    name = name.removesuffix("weight").rstrip("._").replace(".layers.", ".") or name
+    return literal(name if len(name) <= 36 else "…" + name[-35:], 36)
 
 
 def _by_depth(axes: Any, names: list[str], steps: list[int], table: np.ndarray, theme: Theme) -> None:
@@ -95,14 +100,14 @@ def _by_depth(axes: Any, names: list[str], steps: list[int], table: np.ndarray, 
     if np.isfinite(positive[:, -1]).any():
         edge = AILMENTS["vanishing gradient"].threshold * np.nanmax(positive[:, -1])
         if edge > low:
-            axes.axvspan(low, edge, color=theme.color(1), alpha=0.13, lw=0, label="vanishing")
+            axes.axvspan(low, edge, color=theme.color(1), alpha=_shade(theme), lw=0, label="vanishing")
         edge = AILMENTS["exploding gradient"].threshold * np.nanmin(positive[:, -1])
         if edge < high and np.nanmin(positive[:, -1]) == positive[-1, -1]:  # growing towards the first layer
-            axes.axvspan(edge, high, color=theme.color(3), alpha=0.13, lw=0, label="exploding")
+            axes.axvspan(edge, high, color=theme.color(3), alpha=_shade(theme), lw=0, label="exploding")
     axes.set(xscale="log", xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
     axes.set(xlabel="gradient per weight (RMS)", title="By depth: first layer on top")
     shown = _thinned(len(names))
-    axes.set_yticks(shown, [_short(names[i]) for i in shown])
+    axes.set_yticks(shown, [_short(names[i]) for i in shown], fontsize=9 if len(shown) <= 22 else 8)
     axes.legend(loc="best", fontsize=8)
 
 
@@ -141,10 +146,10 @@ def _updates(figure: Any, axes: Any, series: dict, theme: Theme) -> None:
         if name.startswith("update/") and len(values.get("shape", [])) >= 2
     ]
     found.sort(key=lambda f: f[0])
-    axes.axhspan(*_HEALTHY, color=theme.color(2), alpha=0.13, lw=0, label="healthy")
+    axes.axhspan(*_HEALTHY, color=theme.color(2), alpha=_shade(theme), lw=0, label="healthy")
     limit = AILMENTS["updates too large"].threshold
     top = max([limit, *(v for _, values in found for v in values["values"] if v is not None and math.isfinite(v))]) * 3
-    axes.axhspan(limit, max(top, 1), color=theme.color(1), alpha=0.13, lw=0, label="too large")
+    axes.axhspan(limit, max(top, 1), color=theme.color(1), alpha=_shade(theme), lw=0, label="too large")
     colors = theme.sequential(np.linspace(0.35, 1.0, max(2, len(found))))
     bottom = _HEALTHY[0] / 10
     for number, (_, values) in enumerate(found):
@@ -194,7 +199,7 @@ def _shares(axes: Any, series: dict, theme: Theme) -> str | None:
         heights = [math.nan if v is None else 100 * v for v in values["values"]]
         axes.plot(values["steps"], heights, color=theme.color(number), marker=marker, label=literal(name, 40))
     limit = 100 * AILMENTS["dead units"].threshold
-    axes.axhspan(limit, 102, color=theme.color(1), alpha=0.13, lw=0)
+    axes.axhspan(limit, 102, color=theme.color(1), alpha=_shade(theme), lw=0)
     axes.set(
         ylim=(-2, 102), xlabel="training step", ylabel="share (%)", title="Dead and saturated units: the worst five places"
     )

@@ -112,7 +112,8 @@ def not_finite(series: Series, end: float) -> Iterator[Symptom]:
     if operation is None and not any(n.startswith("weight") for n, _ in what) and names[0].startswith("gradient"):
         note += "; the weights still were finite"
     count = series.get(f"not finite/{place}", {"values": [1]})["values"][0]
-    yield Symptom("not finite", place, step, count, 0, None, operation[1] if operation else "", note)
+    line = operation[1] if operation else next((line for _, line in what if line), "")
+    yield Symptom("not finite", place, step, count, 0, None, line, note)
 
 
 def _matrices(series: Series, end: float) -> list[tuple[str, int, dict[int, float]]]:

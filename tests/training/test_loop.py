@@ -1,5 +1,7 @@
 """The training loop, on a model small enough to know what must come out."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from minigrad.errors import AnomalyError, CheckpointError
 from minigrad.training import checkpoint
 from minigrad.training.loop import Schedule, Trainer
 from minigrad.training.rundir import RunDirectory
+from minigrad.viz import doctor
+from minigrad.viz.record import Record
 
 
 class Rows:
@@ -50,7 +54,7 @@ class Regression(nn.Module):
 def new_trainer(tmp_path):
     count = 0
 
-    def make(schedule, losses=None, lr=0.05):
+    def make(schedule, losses=None, lr=0.05, monitor=0):
         nonlocal count
         count += 1
         mg.manual_seed(1)
@@ -62,7 +66,7 @@ def new_trainer(tmp_path):
         def validate():
             return {"valid_loss": next(values, 1.0), "exact_match": float(count)}, [("a", "b", "c")]
 
-        return Trainer(model, adam, optim.lr_scheduler.StepLR(adam, 1000), Batches(), run, validate, schedule)
+        return Trainer(model, adam, optim.lr_scheduler.StepLR(adam, 1000), Batches(), run, validate, schedule, monitor)
 
     return make
 
@@ -180,3 +184,50 @@ def test_going_on_from_nothing_and_from_a_damaged_state(new_trainer):
         checkpoint.save(path, arrays, {**state, key: value})
         with pytest.raises(CheckpointError, match="does not fit this run"):
             trainer.resume()
+
+
+def test_a_monitored_run_is_the_same_to_the_bit_and_leaves_a_record(new_trainer):
+    plain, watched = new_trainer(Schedule(steps=12)), new_trainer(Schedule(steps=12), monitor=4)
+    plain.fit()
+    watched.fit()
+    assert same(weights(plain), weights(watched))
+    series = Record.load(watched.run.path / "monitor.json").series
+    assert series["loss"]["steps"] == series["update/linear.weight"]["steps"] == [1, 4, 8, 12]
+    logged = {line["step"]: line for line in watched.run.metrics() if "grad_norm" in line}
+    assert series["grad_norm"]["values"][0] == pytest.approx(logged[1]["grad_norm"])
+    assert not (plain.run.path / "monitor.json").exists()
+
+
+def test_a_resumed_run_goes_on_with_its_record(new_trainer):
+    first = new_trainer(Schedule(steps=10), monitor=4)
+    first.fit()
+    second = new_trainer(Schedule(steps=20), monitor=4)
+    second.run = first.run
+    second.resume()
+    second.fit()
+    assert Record.load(first.run.path / "monitor.json").series["loss"]["steps"] == [1, 4, 8, 11, 12, 16, 20]
+
+
+def test_what_broke_a_run_is_in_its_record(new_trainer):
+    trainer = new_trainer(Schedule(steps=20), monitor=5)
+    trainer.batches.rows[2].y[0] = np.inf
+    with pytest.raises(AnomalyError):
+        trainer.fit()
+    report = doctor(trainer.run.path)
+    assert report[0].ailment == "not finite" and "mse_loss" in report[0].line
+    assert trainer.step + 1 == report[0].step
+
+
+def test_without_matplotlib_there_is_a_line_of_advice(new_trainer, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    trainer = new_trainer(Schedule(steps=3), monitor=1)
+    trainer.fit()
+    assert "not drawn: pictures need matplotlib: pip install" in capsys.readouterr().out
+    assert not (trainer.run.path / "grad_flow.svg").exists()
+
+
+def test_with_matplotlib_the_flow_is_drawn(new_trainer):
+    pytest.importorskip("matplotlib")
+    trainer = new_trainer(Schedule(steps=3), monitor=1)
+    trainer.fit()
+    assert "<svg" in (trainer.run.path / "grad_flow.svg").read_text()
