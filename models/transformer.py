@@ -253,11 +253,11 @@ def pictures(model: Transformer, tokenizer: Tokenizer, pairs: TextPairs) -> Iter
     title = "the last decoder layer: where it looks as it writes each token"
     assert look.grad is not None and look.masked is not None
     yield "attention", viz.attention(look.weights[0], target, source, look.grad[0], look.masked[0], title=title)
+    yield "embedding", embedding_of(model.target_embedding.weight, tokenizer)
     read = f"encoder.layers.{len(model.encoder.layers) - 1}.self_attn"
     look = next(call for call in seen if call.name == read)
     yield "self-attention", viz.attention(look.weights[0], source, title="the last encoder layer: what each token looks at")
     yield "positions", viz.positional(model.positions)
-    yield "embedding", embedding_of(model.target_embedding.weight, tokenizer)
 
 
 JOB = Translator(

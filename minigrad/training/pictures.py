@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Makers = Callable[[Any, Tokenizer, TextPairs], Iterator[tuple[str, "Picture"]]]  # (model, tokenizer, pairs) -> (name, picture)
 
 SECONDS = 5.0  # of work, after which no further picture is begun; a busy machine takes longer for it
-_SENTENCES, _LONGEST, _TOKENS = 500, 16, 120  # for the picture of errors; tokens of a sample; of an embedding
+_SENTENCES, _LONGEST, _TOKENS = 300, 16, 120  # for the picture of errors; tokens of a sample; of an embedding
 
 
 def leave(
@@ -56,11 +56,11 @@ def leave(
 def _all(makers: Makers | None, model: Any, tokenizer: Tokenizer, pairs: TextPairs, found: list[str]):
     from .. import viz
 
-    if makers is not None:
-        yield from makers(model, tokenizer, pairs)
     some = slice(_SENTENCES)
     split = [[_split(tokenizer, text) for text in texts[some]] for texts in (pairs.targets, found)]
     yield "errors", viz.errors(*split, sources=pairs.sources[some])
+    if makers is not None:
+        yield from makers(model, tokenizer, pairs)
 
 
 def sample(tokenizer: Tokenizer, pairs: TextPairs) -> tuple[Batch, list[str], list[str]]:

@@ -73,8 +73,8 @@ def errors(
     share, _ = by_position([strip.pairs for strip in strips])
     tokens = sum(map(len, wanted))
     wrong = sum(strip.wrong for strip in strips)
-    with canvas(8.6, 0.95 + 0.4 * len(shown) + 3.4, theme) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=[0.4 * len(shown) + 0.75, 3.2])
+    with canvas(8.6, 1.15 + 0.4 * len(shown) + 3.4, theme) as figure:
+        above, below = figure.subfigures(2, 1, height_ratios=[0.4 * len(shown) + 0.95, 3.2])
         _draw_strips(above, shown, sources, cells, theme)
         left, right = below.subplots(1, 2)
         _draw_confusions(left, confused.most_common(_CONFUSIONS), theme)

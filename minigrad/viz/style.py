@@ -181,8 +181,14 @@ class Picture:
 
 
 def literal(text: object, longest: int = 24) -> str:
-    """Text that matplotlib draws as it is: in one line, shortened, without control characters; no dollar begins a formula."""
+    """Text that matplotlib draws as it is: in one line, shortened, without control characters; no dollar begins a formula.
+
+    Spaces at its ends, which tell tokens apart, can be seen.
+    """
     text = str(text)
+    inner = text.strip(" ")
+    start = len(text) - len(text.lstrip(" "))
+    text = "␣" * start + inner + "␣" * (len(text) - start - len(inner))
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     return _printable(cut.replace("\n", "⏎")).replace("$", r"\$")
 

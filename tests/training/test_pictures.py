@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import viz
 from minigrad.data import BOS, EOS, TextPairs, WordTokenizer
 from minigrad.training import pictures
 from minigrad.training.rundir import RunDirectory
@@ -47,9 +48,9 @@ def test_a_model_leaves_pictures_of_itself(kind, tokenizer, run, monkeypatch):
     model = small(kind, tokenizer)
     before = [p.numpy().copy() for p in model.parameters()]
     line = pictures.leave(run, kind.pictures, model, tokenizer, PAIRS, ["t s", "f d d", "g"])
-    names = ["attention", "embedding", "errors"]
+    names = ["errors", "attention", "embedding"]
     if kind is transformer:
-        names = ["attention", "self-attention", "positions", "embedding", "errors"]
+        names = ["errors", "attention", "embedding", "self-attention", "positions"]
     assert line == f"pictures of the model in {run.path / 'pictures'}: {', '.join(names)}"
     assert {path.stem for path in (run.path / "pictures").iterdir()} == set(names)
     assert all(np.array_equal(p.numpy(), old) and p.grad is None for p, old in zip(model.parameters(), before, strict=True))
@@ -62,23 +63,28 @@ def test_without_matplotlib_a_line_of_advice(tokenizer, run, monkeypatch):
     assert not (run.path / "pictures").exists()
 
 
-def test_whatever_goes_wrong_ends_the_pictures_alone(tokenizer, run):
+class Quick:
+    """A picture that takes no time."""
+
+    def save(self, path):
+        path.write_text("")
+
+
+def test_whatever_goes_wrong_ends_the_pictures_alone(tokenizer, run, monkeypatch):
     def makers(model, tokenizer, pairs):
         raise ZeroDivisionError("by accident")
         yield
 
+    monkeypatch.setattr(viz, "errors", lambda *texts, **names: Quick())
     line = pictures.leave(run, makers, None, tokenizer, PAIRS, PAIRS.targets)
-    assert line == "no more pictures of the model: ZeroDivisionError: by accident"
+    assert line == "no more pictures of the model: ZeroDivisionError: by accident; drawn before: errors"
 
 
 def test_pictures_take_only_so_long(tokenizer, run, monkeypatch):
-    class Slow:
-        def save(self, path):
-            path.write_text("")
-
     def makers(model, tokenizer, pairs):
-        yield "first", Slow()
+        yield "first", Quick()
         raise AssertionError("time was up")
 
+    monkeypatch.setattr(viz, "errors", lambda *texts, **names: Quick())
     monkeypatch.setattr(pictures, "SECONDS", 0.0)
-    assert pictures.leave(run, makers, None, tokenizer, PAIRS, PAIRS.targets).endswith(": first")
+    assert pictures.leave(run, makers, None, tokenizer, PAIRS, PAIRS.targets).endswith(": errors")

@@ -185,6 +185,10 @@ def test_any_text_is_drawn_as_it_is():
     assert "x" * 23 + "…" in texts
 
 
+def test_spaces_at_the_ends_of_a_token_can_be_seen():
+    assert [style.literal(text) for text in (" 1", "1", "a b ", "  ", "")] == ["␣1", "1", "a b␣", "␣␣", ""]
+
+
 def test_notebooks_show_the_best_they_can():
     picture = drawn()
     bundle = picture._repr_mimebundle_()
