@@ -74,7 +74,7 @@ class TrainingRun:
         A checkpoint that cannot be written on the way is reported, and training goes on; the last one must be written.
 
         Raises:
-            CheckpointError: at the end, when the disk is full or cannot be written to.
+            CheckpointError: at the end, when the disk is full or cannot be written to; it says where the result is instead.
         """
         trainer, text = self.trainer, self.text
         scale = text.words / len(text)
@@ -91,7 +91,10 @@ class TrainingRun:
             except _Stop:
                 self.say(f"interrupted in epoch {trainer.epoch + 1}; --resume {self.run.path} goes on from here", progress)
             seconds = time.perf_counter() - started
-        self.save()
+        try:
+            self.save()
+        except CheckpointError as error:
+            raise self._rescued(error) from None
         read = self._words - begun
         self.say(f"trained on {read:,} words in {format_duration(seconds)}: {self._speed:,} words/s")
 
@@ -102,6 +105,19 @@ class TrainingRun:
         self.vectors().save(self.run.path / "vectors.safetensors")
         self.run.draw_curves(**_AXES)
         self._saved_at = time.monotonic()
+
+    def _rescued(self, error: CheckpointError) -> CheckpointError:
+        """Save in the directory for temporary files, often another disk, what training has made; the error, and what it did."""
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="minigrad-rescued-"))
+            checkpoint.save(folder / "last.safetensors", *self.trainer.state())
+            self.vectors().save(folder / "vectors.safetensors")
+        except (CheckpointError, OSError):
+            return error
+        return CheckpointError(
+            f"{error}; nothing is lost: the vectors are in {folder}, and so is last.safetensors, which goes into "
+            f"{self.run.path / 'checkpoints'} for --resume"
+        )
 
     def vectors(self) -> WordVectors:
         """The vectors as they are now."""

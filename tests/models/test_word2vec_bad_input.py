@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import tempfile
 
 import pytest
 
@@ -155,9 +156,31 @@ def test_a_disk_that_is_full_for_a_while_does_not_end_training(tmp_path, monkeyp
     assert len(WordVectors.load(tmp_path / "run" / "vectors.safetensors")) == 8
 
 
-def _fill_disk(monkeypatch):
-    def no_space(*names):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_what_does_not_fit_on_the_disk_goes_to_another(refused, tmp_path, monkeypatch):
+    (tmp_path / "text").write_text(ENOUGH)
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "other"))
+    _fill_disk(monkeypatch, "run/checkpoints")
+    run = tmp_path / "run"
+    command = ["train", "--corpus", tmp_path / "text", "--out", run, "--size", "4", "--iter", "1", "--deterministic"]
+    said = refused(*command)
+    assert "the disk is full" in said
+    (folder,) = (tmp_path / "other").glob("minigrad-rescued-*")
+    assert str(folder) in said
+    monkeypatch.undo()
+    rescued = WordVectors.load(folder / "vectors.safetensors")
+    (folder / "last.safetensors").rename(run / "checkpoints" / "last.safetensors")
+    assert main(["train", "--resume", str(run), "--iter", "2"]) == 0
+    assert rescued.words == WordVectors.load(run / "vectors.safetensors").words
+
+
+def _fill_disk(monkeypatch, where=""):
+    replace = os.replace
+
+    def no_space(old, new):
+        if where in str(new):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(old, new)
 
     monkeypatch.setattr(os, "replace", no_space)
 
