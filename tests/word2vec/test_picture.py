@@ -22,6 +22,7 @@ def test_points_labels_and_tooltips(rng):
     root = ET.fromstring(picture.scatter(points, words, title="Words & more", axes=("left < right", "up")))
     texts = [text.text for text in root.iter(f"{SVG}text")]
     assert {"Words & more", "left < right", "up", *words} <= set(texts)
+    assert set(words) <= {text.text for text in root.iter(f"{SVG}text") if text.get("class") != "halo"}  # above its halo
     assert [title.text for title in root.iter(f"{SVG}title")] == ["Words & more", *words]
     # The picture is the plane: scaled, moved and turned over, as the vertical axis of SVG goes down.
     got = np.array(dots(root)) * [1, -1]
