@@ -38,14 +38,13 @@ AILMENTS = {
             "NaN or infinite values",
             "one of them spreads to every parameter with the next update",
             "lower the learning rate or warm it up; clip gradients (nn.utils.clip_grad_norm_); keep log, sqrt "
-            "and division away "
-            "from 0; run one step under minigrad.detect_anomaly() to see where it begins",
+            "and division away from 0; run one step under minigrad.detect_anomaly() to see where it begins",
         ),
         Ailment(
             "vanishing gradient", 1e-3, 1e-2, 3,
             "gradient per weight, relative to the largest of a later layer",
-            "layers this far behind learn a thousand times more slowly; healthy networks stay within a factor of 100 "
-            "(Glorot & Bengio 2010, figure 7)",
+            "layers this far behind learn a thousand times more slowly (Glorot & Bengio 2010, section 4, on how gradients "
+            "shrink from layer to layer); the healthy runs that were measured stay within a factor of 100",
             "use relu or gelu in place of sigmoid or tanh, He or Glorot initial weights (nn.init), residual connections, "
             "or normalisation (nn.LayerNorm) between the layers",
         ),
@@ -54,8 +53,7 @@ AILMENTS = {
             "|dL/dh| at the sequence's beginning, relative to its end",
             "what happened there cannot be learnt from (Pascanu, Mikolov & Bengio 2013, section 2)",
             "use an LSTM or a GRU in place of a plain RNN, begin with a forget-gate bias of 1 or more "
-            "(Jozefowicz et al. 2015), "
-            "use shorter sequences, a loss at every step, or attention",
+            "(Jozefowicz et al. 2015), use shorter sequences, a loss at every step, or attention",
         ),
         Ailment(
             "exploding gradient", 1e4, 1e3, 3,
@@ -122,9 +120,8 @@ AILMENTS = {
         Ailment(
             "updates too large", 0.1, 0.03, 3,
             "change of a step relative to the weights, median of all weight matrices",
-            "about 0.001 is healthy (Karpathy, 'Neural Networks: Zero to Hero', part 4; Goodfellow et al. 2016, "
-            "section 8.5 leave "
-            "the rate to search); at 0.1 a matrix is another one after ten steps",
+            "about 0.001 is healthy (Karpathy, 'Building makemore, part 3: activations and gradients', 2022); "
+            "at 0.1 a matrix is another one after ten steps",
             "lower the learning rate, to a tenth to begin with, or warm it up",
         ),
         Ailment(

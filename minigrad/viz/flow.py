@@ -173,7 +173,7 @@ def _through_time(axes: Any, series: dict, theme: Theme) -> str | None:
             layers.setdefault(layer, []).append((int(lag), values))
     if not layers:
         return None
-    smallest = math.inf
+    heights, ends = [], []
     longest = max(lag for lags in layers.values() for lag, _ in lags)
     for number, (layer, lags) in enumerate(list(layers.items())[:4]):
         steps = sorted({step for _, values in lags for step in values["steps"]})
@@ -181,8 +181,16 @@ def _through_time(axes: Any, series: dict, theme: Theme) -> str | None:
             pairs = [(-lag, dict(zip(values["steps"], values["values"])).get(step)) for lag, values in sorted(lags)]
             pairs = [(x, y) for x, y in pairs if y is not None and math.isfinite(y) and y > 0]
             if pairs:
-                smallest = min(smallest, *(y for _, y in pairs))
+                heights += [y for _, y in pairs]
+                ends += [y for x, y in pairs if x == 0 and step == steps[-1]]
                 axes.plot(*zip(*pairs), style, color=theme.color(number), label=literal(f"{layer}, step {step:,}", 32))
+    if ends:  # where the doctor's rules speak up
+        low = min(ends) * AILMENTS["gradient vanishing through time"].threshold
+        high = max(ends) * AILMENTS["gradient exploding through time"].threshold
+        if min(heights) < low:
+            axes.axhspan(min(heights) / 3, low, color=theme.color(1), alpha=_shade(theme), lw=0, label="vanishing")
+        if max(heights) > high:
+            axes.axhspan(high, max(heights) * 3, color=theme.color(3), alpha=_shade(theme), lw=0, label="exploding")
     axes.set(yscale="log", xlabel="position, counted from the sequence's end", ylabel="|dL/dh|", xlim=(-longest - 0.5, 0.5))
     axes.set_title("Through time: the gradient of the hidden states")
     axes.legend(loc="best", fontsize=8)
