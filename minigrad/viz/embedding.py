@@ -15,7 +15,7 @@ from ..word2vec.projection import checked, principal, project
 from .style import LIGHT, Picture, Theme, canvas, literal, theme_of
 
 _WIDTH, _INCH = 8.6, 96.0  # inches of the whole, and pixels of one, as browsers count them
-_MOST_LABELS, _MOST_FRAMES, _MOST_NEAR = 250, 6, 4
+_MOST_WORDS, _MOST_LABELS, _MOST_FRAMES, _MOST_NEAR = 5000, 250, 6, 4
 _FEW = 12  # words whose labels stand in every frame of a film; those of more words stand in the last
 _LABEL_SIZE = 9.0  # points, 12 pixels: what label_boxes reckons with
 _LONGEST = 20  # characters of a label
@@ -68,6 +68,8 @@ def embedding(
     theme = theme_of(theme)
     film = {step: _unit(array) if unit else array for step, array in _film(matrix).items()}
     last = list(film.values())[-1]
+    if len(last) > _MOST_WORDS:
+        raise UsageError(f"a picture has room for {_MOST_WORDS:,} words at most: got {len(last):,}; choose some of the rows")
     words = [str(i) for i in range(len(last))] if words is None else [str(word) for word in words]
     for name, given in (("word", words), ("group", groups)):
         if given is not None and len(given) != len(last):

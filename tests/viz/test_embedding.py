@@ -108,5 +108,7 @@ def test_what_does_not_fit_is_said_in_a_sentence(matrix):
         viz.embedding(matrix, WORDS, near=["prince"])
     with pytest.raises(UsageError, match="at most 4 words"):
         viz.embedding(matrix, WORDS, near=WORDS)
+    with pytest.raises(UsageError, match="5,000 words at most: got 5,001"):
+        viz.embedding(np.zeros((5001, 2)))
     with pytest.raises(UsageError, match="choose pca"):
         viz.embedding([matrix, matrix], method="tsne")
