@@ -10,6 +10,7 @@
       log.txt           what the run said, with the time of day
       samples/          source, reference and hypothesis at each validation
       loss.svg          the loss curves
+      pictures/         a translator's own, drawn when training ends, where matplotlib is: what it looks at, where it errs
       monitor.json      gradients, weights and activations over training; see minigrad.viz.Monitor
       grad_flow.svg     the same as a picture, where matplotlib is installed
 """
