@@ -44,7 +44,7 @@ AILMENTS = {
             "vanishing gradient", 1e-3, 1e-2, 3,
             "gradient per weight, relative to the largest of a later layer",
             "layers this far behind learn a thousand times more slowly (Glorot & Bengio 2010, section 4, on how gradients "
-            "shrink from layer to layer); the healthy runs that were measured stay within a factor of 100",
+            "shrink from layer to layer)",
             "use relu or gelu in place of sigmoid or tanh, He or Glorot initial weights (nn.init), residual connections, "
             "or normalisation (nn.LayerNorm) between the layers",
         ),
