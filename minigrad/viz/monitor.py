@@ -247,7 +247,7 @@ class Monitor:
                 self._count_broken(f"not finite/gradient {name}", gradient, step)
             self._log(f"zeros/{name}", 1 - np.count_nonzero(gradient) / max(1, gradient.size), step)
             if self._writer is not None:
-                self._writer.histogram(f"gradient/{name}", gradient, step)
+                self._writer.histogram(f"gradient/{name} (histogram)", gradient, step)
 
     def _finish(self, loss: float | None, numbers: dict[str, float]) -> None:
         """Note all that was seen in the step that is over."""
@@ -402,7 +402,7 @@ class Monitor:
             if series["steps"] and series["steps"][-1] == self.number and not name.startswith("time/"):
                 writer.scalar(name, series["values"][-1], self.number)
         for name, p in parameters.items():
-            writer.histogram(f"weight/{name}", p._data, self.number)
+            writer.histogram(f"weight/{name} (histogram)", p._data, self.number)
         writer.flush()
 
 

@@ -9,6 +9,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim, viz
 from minigrad.errors import DataError, UsageError
+from minigrad.formats import tensorboard
 from minigrad.nn import functional as F
 from minigrad.viz import measures
 from minigrad.viz.record import Record
@@ -261,3 +262,15 @@ def test_the_sharpness_of_attention_is_the_entropy_of_its_weights(causal, masked
     expected = (entropy[count > 1] / np.log(count[count > 1])).mean()
     assert found == pytest.approx(expected, rel=1e-4)
     assert measures.sharpness(weights, mask, causal) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_it_sees_goes_to_tensorboard_as_it_comes(tmp_path):
+    _, _, monitor, _ = train(4, every=2, tensorboard=tmp_path)
+    (path,) = tmp_path.iterdir()
+    entries = {(e.tag, e.step): e.value for e in tensorboard.read(path)}
+    series = monitor.record.series
+    for name in ("loss", "gradient/out.weight", "update/out.weight", "std/hidden"):
+        for step, value in zip(series[name]["steps"], series[name]["values"]):
+            assert entries[name, step] == pytest.approx(value, rel=1e-6)
+    for kind in ("gradient", "weight"):
+        assert entries[f"{kind}/out.weight (histogram)", 4]["num"] == 12 * 5
