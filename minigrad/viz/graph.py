@@ -11,13 +11,14 @@ from ..autograd import reachable
 from ..errors import GraphError, UsageError
 from ..formats import atomic
 from ..tensor import Tensor
-from .dot import Writer, number
+from .dot import Writer
 from .record import Record
 from .recorder import record as recorder
 from .render import ADVICE, FORMATS, NoRenderer, TooSlow, render
 from .statistics import summary
 from .style import LIGHT, Theme, theme_of
 from .view import View, default_roots
+from .wording import number
 
 
 class NoGraphvizWarning(UserWarning):

@@ -18,9 +18,9 @@ from ..gradmode import no_grad
 from ..observer import Observer
 from ..primitive import Node, state
 from ..tensor import Tensor
-from .dot import dims, number, shortened
 from .record import Record
 from .statistics import cosine, norm
+from .wording import dims, number, shortened
 
 _ROWS = 64  # uses that a printed table shows; the largest
 

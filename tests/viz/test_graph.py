@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import nn, viz
 from minigrad.errors import GraphError, UsageError
-from minigrad.viz import dot
+from minigrad.viz import dot, wording
 from minigrad.viz.render import NoRenderer, TooSlow
 
 
@@ -157,7 +157,7 @@ def test_time_steps_are_rolled_up(unrolled):
     lstm = next(b for b in graph.view.boxes.values() if b.members and graph.record.nodes[b.members[0]]["op"] == "lstm")
     assert lstm.count == 12
     norms = [n["grad"]["norm"] for n in unrolled.nodes if n["op"] == "lstm"]
-    assert sorted(lstm.norms) == sorted(norms) and dot.between(norms) in graph.source
+    assert sorted(lstm.norms) == sorted(norms) and wording.between(norms) in graph.source
     assert len(ops(viz.graph(unrolled, fold=False))) == 8 * 12 - 1  # the last c is not used
 
 
@@ -251,7 +251,7 @@ def test_before_backward_it_says_so(rng):
     assert "no gradients yet" in viz.graph(y).notes[1]
     y.backward()
     graph = viz.graph(y)
-    assert ".grad holds" in graph.notes[1] and f"|∇| {dot.number(np.linalg.norm(x.grad.numpy()))}" in graph.source
+    assert ".grad holds" in graph.notes[1] and f"|∇| {wording.number(np.linalg.norm(x.grad.numpy()))}" in graph.source
 
 
 def test_a_tensor_without_history():
@@ -281,7 +281,7 @@ def test_backward_follows_the_gradients(stack):
     shown = re.sub(r'tooltip="[^"]*"', "", graph.source)
     assert shown.count("dir=back") == sum(e["gradient"] for e in stack.edges) == shown.count("->")
     tanh = next(e for e in stack.edges if stack.nodes[e["target"]]["op"] == "tanh")
-    assert dot.number(tanh["contribution"]["norm"]) in shown
+    assert wording.number(tanh["contribution"]["norm"]) in shown
 
 
 @pytest.mark.parametrize(
@@ -340,14 +340,14 @@ def test_hostile_names_render(hostile, renderer):
 
 @hypothesis.given(st.text())
 def test_any_text_can_be_a_label_or_an_attribute(text):
-    xml.dom.minidom.parseString(f"<x>{dot.words(text)}</x>".encode("utf-8", "strict"))
-    inner = dot.quoted(text)[1:-1]
+    xml.dom.minidom.parseString(f"<x>{wording.words(text)}</x>".encode("utf-8", "strict"))
+    inner = wording.quoted(text)[1:-1]
     assert '"' not in inner and "\\" not in inner and "\n" not in inner
     xml.dom.minidom.parseString(f'<x t="{inner}"/>'.encode("utf-8", "strict"))
 
 
 def test_shortened():
-    assert dot.shortened("a" * 50, 9) == "aaaaa…aaa" and dot.shortened("abc", 3) == "abc"
+    assert wording.shortened("a" * 50, 9) == "aaaaa…aaa" and wording.shortened("abc", 3) == "abc"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_shortened():
     [(0, "0"), (1234.5, "1.23e+03"), (0.012345, "0.0123"), (1e-7, "1.0e-7"), (2.5e12, "2.5e12"), (float("inf"), "inf")],
 )
 def test_numbers(value, text):
-    assert dot.number(value) == text
+    assert wording.number(value) == text
 
 
 def test_files(stack, tmp_path, graphviz):
