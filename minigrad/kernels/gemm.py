@@ -14,12 +14,22 @@ import numpy as np
 from numba import carray, cfunc, njit, prange, types  # pyright: ignore[reportPrivateImportUsage]
 
 from minigrad.kernels.jit import PRANGE_ONLY, core
-from minigrad.kernels.microkernel import address, call, copy_lanes, first_cache_ways, pointer, sizes, tile, transpose_lanes
+from minigrad.kernels.microkernel import (
+    address,
+    call,
+    copy_lanes,
+    first_cache_ways,
+    pointer,
+    sizes,
+    tile,
+    transpose_lanes,
+    vector_bytes,
+)
 from minigrad.kernels.threads import get_num_threads
 
-DEPTH_BLOCK = 256  # a panel of B, 32 KB of float32 with AVX-512, in the first-level cache
-ROW_BLOCK = 384  # with DEPTH_BLOCK, 384 KB of A in the second-level cache
-COLUMN_BLOCK = 512
+# A panel of B, 32 KB of float32, stays in the first-level cache, and DEPTH_BLOCK x ROW_BLOCK of A in the second: 384 KB of it,
+# or 192 KB, as CPUs with vectors of 256 bits often have 512 KB there or less. Measured on Zen 5 and Zen 3.
+DEPTH_BLOCK, ROW_BLOCK, COLUMN_BLOCK = (256, 384, 512) if vector_bytes() == 64 else (512, 96, 1024)
 LITTLE_DEPTH = 8  # up to which writing C is most of the work, and goes fastest by whole rows
 WAYS = first_cache_ways()
 STRIP = 16  # rows of B that the processor fetches ahead of their use, where two to four rows of A use each only once
@@ -204,7 +214,11 @@ def _start(function, place, a, b, start, started, c, threads):
 
     # Rows a multiple of 4096 bytes apart share one set of the first-level cache. Where that has fewer places than a tile has
     # rows, and with this many columns, a packed copy, free of the conflict, is worth its few percent.
-    job.pack_a = tile_rows > WAYS and job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
+    # A transposed A is packed where tiles have few rows, for then each of its cache lines serves several of them.
+    if job.a_row != item or job.a_col == item:
+        job.pack_a = tile_rows > WAYS and job.a_row % 4096 == 0 and job.cols >= 16 * tile_cols
+    else:
+        job.pack_a = lanes * item == 32 and job.cols >= 4 * tile_cols
     # For a few rows of tiles B is not worth a copy, if ``tile`` can read whole vectors where they lie.
     job.pack_b = job.b_col != item or job.cols % lanes != 0 or row_tiles > FEW * job.row_parts
     if threads == 1:
