@@ -45,6 +45,12 @@ class Graph:
         """The graph in the DOT language."""
         return Writer(self.view, self.theme, title=self.title, notes=self.notes, **self._look).text()
 
+    def to_graphviz(self):
+        """The graph as a ``graphviz.Source``, for programs that go on with that library (its ``pipe``, ``view``, engines)."""
+        import graphviz
+
+        return graphviz.Source(self.source)
+
     @property
     def notes(self) -> list[str]:
         """What the picture says about itself, line by line."""

@@ -423,3 +423,8 @@ def test_the_record_stays_as_it_was(stack):
     before = json.dumps(stack.to_dict())
     viz.graph(stack, max_nodes=5, values=True, show="backward")
     assert json.dumps(stack.to_dict()) == before
+
+
+def test_it_goes_on_with_the_library_graphviz(stack):
+    graph = viz.graph(stack)
+    assert graph.to_graphviz().source.rstrip() == graph.source.rstrip()
