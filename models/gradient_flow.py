@@ -18,9 +18,9 @@ Two experiments, and a picture of both:
    its norm (Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks"). With it the large
    weights are a cure for what vanished; without it one explosion follows another.
 
-One run is no proof. Of four seeds that were tried, the RNN of the first experiment stayed at chance with three, and the LSTM had
-solved the task at the end with two; with the others it lost it again. Seed 1, the default, shows the contrast that the gradients
-explain. Whether a network learns hangs on more than its gradients; whether it can, on them.
+One run is no proof. Of four seeds that were tried, the RNN of the first experiment stayed at chance with three, and the LSTM
+had solved the task at the end with two; with the others it lost it again. Seed 1, the default, shows the contrast that the
+gradients explain. Whether a network learns hangs on more than its gradients; whether it can, on them.
 """
 
 from __future__ import annotations
