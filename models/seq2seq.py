@@ -44,8 +44,8 @@ _COMMON = {
 
 _BUILT_IN = {
     **_COMMON, "preset": "mini", "tokens": "pieces", "dropout": 0.1, "label_smoothing": 0.0,
-    "lr": 4e-3, "warmup": 100, "schedule": "linear", "steps": 1600, "max_tokens": 1024,
-    "metric": "exact_match", "patience": 0, "keep": 1, "average": 1, "validate_every": 400,
+    "lr": 4e-3, "warmup": 100, "schedule": "linear", "steps": 1800, "max_tokens": 1024,
+    "metric": "exact_match", "patience": 0, "keep": 1, "average": 1, "validate_every": 450,
     "tokenize": "none", "train_size": 40_000, "valid_size": 500, "test_size": 2000,
 }  # fmt: skip
 
