@@ -42,7 +42,8 @@ class Graph:
 
     @property
     def source(self) -> str:
-        """The graph in the DOT language."""
+        """The graph in the DOT language. Files of code are named from the working directory, as in the record's own file."""
+        self.record._find_code()
         return Writer(self.view, self.theme, title=self.title, notes=self.notes, **self._look).text()
 
     def to_graphviz(self):

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import xml.dom.minidom
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -428,3 +429,12 @@ def test_the_record_stays_as_it_was(stack):
 def test_it_goes_on_with_the_library_graphviz(stack):
     graph = viz.graph(stack)
     assert graph.to_graphviz().source.rstrip() == graph.source.rstrip()
+
+
+def test_no_path_of_the_machine_is_in_the_picture():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with viz.record() as record:
+        (x * x).sum().backward()
+    source = viz.graph(record).source
+    assert "test_graph.py:" in source
+    assert str(Path(__file__).parent.parent.parent) not in source
