@@ -37,5 +37,5 @@ def test_unknown_split():
 
 
 def test_unknown_task():
-    with pytest.raises(UsageError, match="the built-in data are dates, reverse, copy: got 'poems'"):
+    with pytest.raises(UsageError, match="the built-in data are dates, phrases, reverse, copy: got 'poems'"):
         builtin_task("poems")
