@@ -18,8 +18,10 @@ from minigrad.kernels.microkernel import (
     address,
     call,
     copy_lanes,
+    fetch_add,
     first_cache_ways,
     pointer,
+    prefetch,
     sizes,
     tile,
     transpose_lanes,
@@ -36,6 +38,8 @@ STRIP = 16  # rows of B that the processor fetches ahead of their use, where two
 FEW = 5  # rows of tiles that do not repay a packed copy of B
 SINGLE_THREAD = 4 * 96**3  # multiply-adds times bytes of an element, up to which a second thread costs more than it brings
 
+WAIT = 0.1  # of a rectangle: by how much of its time the slower of two threads is behind at the end; a guess
+
 SLACK = 1024  # elements behind the last panel, which the last whole vectors may overwrite
 _SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * SLACK  # elements for the panels of one thread
 
@@ -44,14 +48,15 @@ _SCRATCH = (COLUMN_BLOCK + ROW_BLOCK) * DEPTH_BLOCK + 2 * SLACK  # elements for 
 JOB = np.dtype(
     [
         (name, np.int64)
-        for name in (  # noqa: SIM905  # a list of 30 literals reads worse
+        for name in (  # noqa: SIM905  # a list of 32 literals reads worse
             "a a_outer a_inner a_row a_col b b_outer b_inner b_row b_col start start_outer start_inner start_row "
             "c c_outer c_inner c_row outer inner rows cols depth pack_a pack_b packed_b row_parts col_parts "
-            "scratch scratch_step"
+            "scratch scratch_step grain next"
         ).split()
     ]
 )
 _job_type = numba.from_dtype(JOB)
+_NEXT = JOB.fields["next"][1]  # type: ignore[index]
 _OPTIONS = {"cache": True, "error_model": "numpy"}  # and never nogil: the GIL keeps other Python threads out of the pool
 
 
@@ -119,23 +124,32 @@ def _rectangle(like, job, a, b, start, c, rows, cols, b_panels, a_panels):
                         there = c + (top + i) * c_row + (left + j) * item
                         first = start + (top + i) * start_row + (left + j) * item if start else 0
                         many = min(tile_rows, height - i)
+                        for below in range(tile_rows, 2 * tile_rows):
+                            prefetch(there + below * c_row)  # what the next tile reads and writes
                         tile(like, here, row_step, k_step, panel, panel_step, first, start_row, there, c_row, depth, many, some)
 
 
 @core
 def _part(like, part, parts, job):
-    """The share of one thread: some of the rectangles of some of the matrices. Of 0 parts, one whole matrix, without ado."""
+    """What one thread does: some of the rectangles of some of the matrices. Of 0 parts, one whole matrix, without ado.
+
+    It begins with the first, second, .. ``grain`` of them, and takes the next as long as there are any, so that no thread waits
+    for one that has more to do, or that another process holds up.
+    """
+    next_place = address(job) + _NEXT
+    job = job[0]
     item, tile_rows, tile_cols, _ = sizes(like)
     row_tiles = -(-job.rows // tile_rows)
     col_tiles = -(-job.cols // tile_cols)
     rectangles = job.row_parts * job.col_parts
     b_panels = job.scratch + part * job.scratch_step
     a_panels = b_panels + (COLUMN_BLOCK * DEPTH_BLOCK + SLACK) * item
-    first, last = 0, 1
+    first, total, grain = 0, 1, 1
     if parts:
-        total = job.outer * job.inner * rectangles
-        first, last = total * part // parts, total * (part + 1) // parts
-    for number in range(first, last):
+        total, grain = job.outer * job.inner * rectangles, job.grain
+        first = part * grain
+    number = first
+    while number < total:
         a, b, start, c = job.a, job.b, job.start, job.c
         top, left, bottom, right = 0, 0, job.rows, job.cols
         if parts:
@@ -152,14 +166,17 @@ def _part(like, part, parts, job):
             if start:
                 start += outer * job.start_outer + inner * job.start_inner + top * job.start_row + left * item
         _rectangle(like, job, a, b, start, c, bottom - top, right - left, b_panels, a_panels)
+        number += 1
+        if number == first + grain:
+            first = number = fetch_add(next_place, grain) if parts else total
 
 
 def _part_float32(part, parts, job):
-    _part(np.float32(0), part, parts, carray(job, 1)[0])
+    _part(np.float32(0), part, parts, carray(job, 1))
 
 
 def _part_float64(part, parts, job):
-    _part(np.float64(0), part, parts, carray(job, 1)[0])
+    _part(np.float64(0), part, parts, carray(job, 1))
 
 
 _PARTS = {np.dtype(np.float32): _part_float32, np.dtype(np.float64): _part_float64}
@@ -202,15 +219,21 @@ def _start(function, place, a, b, start, started, c, threads):
 
     matrices, row_tiles, col_tiles = job.outer * job.inner, -(-job.rows // tile_rows), -(-job.cols // tile_cols)
     job.row_parts = job.col_parts = 1
+    job.grain = max(1, matrices // (8 * threads))
     if matrices < 4 * threads:
-        # Every matrix is cut into one rectangle per thread; the squarest ones need the least reading and packing.
+        # Every matrix is cut into rectangles, one or a few per thread. The squarest ones need the least reading and packing;
+        # the more there are, the less a thread waits for another at the end.
         least = np.inf
-        for row_parts in range(1, threads + 1):
-            if threads % row_parts == 0:
-                rows, cols = -(-row_tiles // row_parts) * tile_rows, -(-col_tiles // (threads // row_parts)) * tile_cols
-                cost = rows * cols + 16 * (rows + cols)
-                if cost < least:
-                    least, job.row_parts, job.col_parts = cost, row_parts, threads // row_parts
+        for share in (1, 2, 4) if threads > 1 else (1, 1, 1):
+            parts = share * threads
+            for row_parts in range(1, parts + 1):
+                if parts % row_parts == 0:
+                    rows, cols = -(-row_tiles // row_parts) * tile_rows, -(-col_tiles // (parts // row_parts)) * tile_cols
+                    cost = (share + WAIT) * (rows * cols + 16 * (rows + cols))
+                    if cost < least:
+                        least, job.row_parts, job.col_parts = cost, row_parts, parts // row_parts
+        job.grain = 1
+    job.next = threads * job.grain
 
     # Rows a multiple of 4096 bytes apart share one set of the first-level cache. Where that has fewer places than a tile has
     # rows, and with this many columns, a packed copy, free of the conflict, is worth its few percent.

@@ -124,66 +124,74 @@ class Emitter:
         return self.builder.call(function, arguments)
 
 
-def _tile_function(module, dtype, rows, vectors):
-    """The LLVM function of a tile of so many rows and vectors, written into the module when first asked for."""
-    name = f"minigrad_tile_{dtype}_{rows}x{vectors}"
+UNROLLED = 4  # steps of k in one turn of a tile's loop, where the steps from number to number are constants
+
+
+def _tile_function(module, dtype, rows, vectors, steps=None):
+    """The LLVM function of a tile of so many rows and vectors, written into the module when first asked for.
+
+    ``steps`` are ``(a_row, a_k, b_k)`` where these are constants, but for an ``a_row`` of None: the loop then takes UNROLLED
+    steps of ``k`` a turn, whose addresses cost no instruction.
+    """
+    name = f"minigrad_tile_{dtype}_{rows}x{vectors}" + (f"_{steps[0]}_{steps[1]}" if steps else "")
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * 11), name)
     function.linkage = "linkonce_odr"
     a, a_row, a_k, b, b_k, start, start_row, c, c_row, depth, cols = function.args
-    blocks = [function.append_basic_block(label) for label in ("entry", "begin", "loop", "done", "whole", "edge")]
-    entry, begin, loop, done, whole, edge = blocks
-    builder = ir.IRBuilder(entry)
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
     e = Emitter(builder, dtype)
     places = [(i, j) for i in range(rows) for j in range(vectors)]
     last = vectors - 1
+    if steps:
+        a_row, a_k, b_k = a_row if steps[0] is None else _INT(steps[0]), _INT(steps[1]), _INT(steps[2])
+
+    def variable(value):
+        place = cgutils.alloca_once(builder, value.type)  # in a register: LLVM makes one of each
+        builder.store(value, place)
+        return place
 
     # x86 adds a register, or twice a register, to an address for nothing: one running pointer serves three rows of A.
-    a_starts = [e.at(a, i, a_row) for i in range(0, rows, 3)]
+    left, b_now, a_now = variable(depth), variable(b), [variable(e.at(a, i, a_row)) for i in range(0, rows, 3)]
     a_offsets = (_INT(0), a_row, builder.shl(a_row, _INT(1)))
     c_places = [e.at(e.at(c, i, c_row), j, e.bytes) for i, j in places]
     mask = e.mask(e.at(cols, -last, e.lanes))  # of the last vector; those before it are whole
-    builder.cbranch(builder.icmp_signed("!=", start, _INT(0)), begin, loop)
+    sums = [variable(e.zero) for _ in places]
+    with builder.if_then(builder.icmp_signed("!=", start, _INT(0))):
+        for total, (i, j) in zip(sums, places):
+            place = e.at(e.at(start, i, start_row), j, e.bytes)
+            builder.store(e.load_masked(place, mask) if j == last else e.load(place), total)
 
-    builder.position_at_end(begin)
-    start_places = [(e.at(e.at(start, i, start_row), j, e.bytes), j == last) for i, j in places]
-    starts = [e.load_masked(place, mask) if masked else e.load(place) for place, masked in start_places]
-    builder.branch(loop)
+    def multiply_add():
+        b_vectors = [e.load(e.at(builder.load(b_now), j, e.bytes)) for j in range(vectors)]
+        for i in range(rows):  # each element of A is loaded just before its use: the registers have no room for all
+            x = e.broadcast(builder.add(builder.load(a_now[i // 3]), a_offsets[i % 3]))
+            for y, total in zip(b_vectors, sums[i * vectors :]):
+                builder.store(e.multiply_add(x, y, builder.load(total)), total)
+        for running, step in [(b_now, b_k), *((x, a_k) for x in a_now)]:
+            builder.store(builder.add(builder.load(running), step), running)
 
-    builder.position_at_end(loop)
+    for count in (UNROLLED, 1) if steps else (1,):
+        loop, done = function.append_basic_block(f"loop{count}"), function.append_basic_block(f"done{count}")
+        enough = builder.icmp_signed(">=", builder.load(left), _INT(count))
+        builder.cbranch(enough, loop, done)
+        builder.position_at_end(loop)
+        for _ in range(count):
+            multiply_add()
+        rest = builder.sub(builder.load(left), _INT(count))
+        builder.store(rest, left)
+        builder.cbranch(builder.icmp_signed(">=", rest, _INT(count)), loop, done)
+        builder.position_at_end(done)
 
-    def carried(from_entry, from_begin):
-        phi = builder.phi(from_entry.type)
-        phi.add_incoming(from_entry, entry)
-        phi.add_incoming(from_begin, begin)
-        return phi
-
-    left = carried(depth, depth)
-    a_now = [carried(address, address) for address in a_starts]
-    b_now = carried(b, b)
-    sums = [carried(e.zero, value) for value in starts]
-    b_vectors = [e.load(e.at(b_now, j, e.bytes)) for j in range(vectors)]
-    a_elements = (e.broadcast(builder.add(a_now[i // 3], a_offsets[i % 3])) for i in range(rows))
-    # A generator, so that each element is loaded just before its use: the registers have no room for all of them.
-    new_sums = [e.multiply_add(x, y, sums[i * vectors + j]) for i, x in enumerate(a_elements) for j, y in enumerate(b_vectors)]
-    rest = builder.sub(left, _INT(1))
-    for phi, value in zip([left, b_now, *sums], [rest, builder.add(b_now, b_k), *new_sums]):
-        phi.add_incoming(value, loop)
-    for phi in a_now:
-        phi.add_incoming(builder.add(phi, a_k), loop)
-    builder.cbranch(builder.icmp_signed(">", rest, _INT(0)), loop, done)
-
-    builder.position_at_end(done)
-    builder.cbranch(builder.icmp_signed("==", cols, _INT(vectors * e.lanes)), whole, edge)
-    for block in (whole, edge):
-        builder.position_at_end(block)
-        for n, (_, j) in enumerate(places):
-            if block is edge and j == last:
-                e.store_masked(new_sums[n], c_places[n], mask)
-            else:
-                e.store(new_sums[n], c_places[n])
-        builder.ret_void()
+    with builder.if_else(builder.icmp_signed("==", cols, _INT(vectors * e.lanes))) as (whole, edge):
+        for block, masked in (whole, False), (edge, True):
+            with block:
+                for total, (_, j), place in zip(sums, places, c_places):
+                    if masked and j == last:
+                        e.store_masked(builder.load(total), place, mask)
+                    else:
+                        e.store(builder.load(total), place)
+    builder.ret_void()
     return function
 
 
@@ -211,6 +219,21 @@ def tile(typingctx, like, a, a_row, a_k, b, b_k, start, start_row, c, c_row, dep
         wide = builder.icmp_signed(">", cols, _INT(lanes))
         case = builder.add(builder.shl(rows, _INT(1)), builder.zext(wide, _INT))
         end = builder.append_basic_block("tile.end")
+
+        def full(steps):
+            """Calls the whole tile for constant steps, if these they are."""
+            known = [(x, y) for x, y in zip((passed[1], passed[2], passed[4]), steps) if y is not None]
+            test = builder.icmp_signed("==", case, _INT(2 * most_rows + 1))
+            for x, y in known:
+                test = builder.and_(test, builder.icmp_signed("==", x, _INT(y)))
+            with builder.if_then(test):
+                builder.call(_tile_function(builder.module, like, most_rows, 2, steps), passed)
+                builder.branch(end)
+
+        item = like.bitwidth // 8
+        if vector_bytes() == 32:
+            full((None, item, most_cols * item))
+            full((item, most_rows * item, most_cols * item))
         switch = builder.switch(case, end)
         for height in range(1, most_rows + 1):
             for vectors in range(1, most_cols // lanes + 1):
@@ -328,3 +351,14 @@ def prefetch(typingctx, address):
         return context.get_dummy_value()
 
     return types.void(_ADDRESS), codegen
+
+
+@instructions
+def fetch_add(typingctx, address, step):
+    """Adds to the 64-bit integer at an address, and returns what it was, as if no other thread did so at the same time."""
+
+    def codegen(context, builder, signature, arguments):
+        place = builder.inttoptr(arguments[0], _INT.as_pointer())
+        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+
+    return _ADDRESS(address, step), codegen
