@@ -2,14 +2,14 @@
 
 The products with the recurrent weight are all that one step must wait for another with; those with the inputs are done before,
 for all steps at once. The weight is packed once for all steps. Then each thread takes some of the sequences and walks through
-time alone: their states stay in its cache, and no thread ever waits for another. Where the BLAS is preferred, and for the few
-steps for which packing does not pay, the calling thread takes one product and one call of the cell a step.
+time alone: their states stay in its cache, and no thread ever waits for another. Where the BLAS is preferred, and where packing does
+not pay, for few steps or a single sequence, the calling thread takes one product and one call of the cell a step.
 
 Sequences of different lengths lie *packed*: first the first steps of all, the longest sequence in front, then the second steps
 of those that have one, and so on. So every row is a step of a sequence, and every step's rows continue the first rows of
 the step before it. A *schedule*, made by :func:`schedule_of`, says which rows follow from which.
 
-Each sequence goes its way alone, so the bits depend neither on the number of threads nor on the other sequences of the batch.
+Each sequence walks alone, so its bits depend neither on the number of threads nor on the other sequences of the batch.
 """
 
 import functools
@@ -28,7 +28,8 @@ from minigrad.kernels.microkernel import call, pointer
 from minigrad.kernels.panels import packed
 from minigrad.kernels.threads import get_num_threads
 
-FEWEST = 3  # steps; below, packing costs more than it brings
+FEWEST = 5  # steps; below, packing costs more than it brings
+ALONE = 1 << 20  # bytes of a weight, from which packing costs more than it brings to a single sequence of any length
 
 
 class Cell(NamedTuple):
@@ -96,7 +97,7 @@ def forward(cell: Cell, gates, weight, bias, schedule, h0, c0, state, out) -> No
         h0, c0: (sequences, hidden), the states at the beginning; ``c0`` is read for an LSTM alone, as ``state`` is written.
         state, out: (rows, hidden), filled with the cell state and the hidden state after every step.
     """
-    if _compiled(schedule):
+    if _compiled(schedule, weight, h0):
         arrays = {"gates": gates, "bias": bias, "h0": h0, "c0": c0, "state": state, "out": out}
         _run(cell, False, arrays, weight.T, schedule, len(h0))
         return
@@ -122,7 +123,7 @@ def backward(cell: Cell, gates, weight, schedule, h0, c0, state, out, g, g_h0, g
         slopes: (rows, slots * hidden), filled.
         flow: (rows,), filled with the sum of squares of the whole gradient by each row of ``out``; or empty.
     """
-    if _compiled(schedule):
+    if _compiled(schedule, weight, h0):
         arrays = {"gates": gates, "h0": h0, "c0": c0, "state": state, "out": out}
         arrays.update(g=g, g_h0=g_h0, g_c0=g_c0, slopes=slopes, flow=flow)
         _run(cell, True, arrays, weight, schedule, len(h0))
@@ -151,8 +152,9 @@ def _before(h0, c0, state, out, sequence, count, previous):
     return out[previous : previous + count], state[previous : previous + count]
 
 
-def _compiled(schedule) -> bool:
-    return len(schedule) >= FEWEST and compiles() and not prefers_numpy()
+def _compiled(schedule, weight, h0) -> bool:
+    pays = len(schedule) >= FEWEST and (len(h0) > 1 or weight.nbytes < ALONE)
+    return pays and compiles() and not prefers_numpy()
 
 
 # -- compiled -----------------------------------------------------------------------------------------------------------
@@ -198,20 +200,20 @@ def _run(cell, back, arrays, b, schedule, sequences) -> None:
         "apart": cell.apart,
         "item": dtype.itemsize,
         "function": function,
-        "jobs": _address(jobs),
+        "jobs": jobs.ctypes.data,
         "job_step": jobs.itemsize,
-        "step": _address(steps),
+        "step": steps.ctypes.data,
         "step_size": steps.itemsize,
         "cell": _compiled_cell(cell.number, back, dtype).address,
     }
     task = np.array([tuple(fields.get(name, 0) for name in _TASK.names or ())], _TASK)
     with lock:
-        compiled_launch()(_compiled_walk(back).address, _address(task), len(steps))
+        compiled_launch()(_compiled_walk(back).address, task.ctypes.data, len(steps))
 
 
 def _address(x) -> int:
-    """Where an array begins; 0 for one without elements."""
-    return x.__array_interface__["data"][0] if x.size else 0  # in half the time of x.ctypes.data
+    """Where an array of numbers begins; 0 for one without elements."""
+    return x.__array_interface__["data"][0] if x.size else 0  # in half the time of x.ctypes.data, but slow for records
 
 
 def _shares(schedule, sequences: int, parts: int) -> np.ndarray:
