@@ -63,6 +63,7 @@ SHARED = (
     "scores",
     "softmax",
     "threads",
+    "vector_product",
     "vectormath",
     "word2vec_lanes",
     "word2vec_rows",

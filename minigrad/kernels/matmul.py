@@ -54,10 +54,12 @@ import numpy as np
 from minigrad.errors import UsageError
 from minigrad.kernels.gemm import DTYPES, gemm
 from minigrad.kernels.microkernel import vector_bytes
+from minigrad.kernels.vector_product import add_product
 
 SMALL = 4 * 64**3  # multiply-adds times bytes of an element, up to which NumPy is preferred
 FEW_ROWS = 32  # those of a row of tiles, or two
 LARGE = 2**15  # elements of a matrix whose copying shows
+SHARED = 9216  # elements of a matrix, above which OpenBLAS shares its product with a vector among threads
 
 _mode = "auto"
 _at_once = SMALL  # what is no larger goes to NumPy before anything else is asked
@@ -94,7 +96,7 @@ def choose(matrices: int, rows: int, depth: int, cols: int, itemsize: int = 4) -
     Measured on AVX-512 and AVX2: up to 64 x 64 x 64 multiply-adds of float32, and half as many of float64, the BLAS wins by its
     smaller overhead, and it stays on the calling thread, so its threads never compete with Numba's for the cores. A matrix
     times a vector is as fast as memory delivers the matrix, and packing would only add to that; a row times a matrix is not
-    packed, but only among many is the BLAS slower.
+    packed, but only among many is the BLAS slower (a single one is not asked about here, see `vector_product.py`).
     """
     work = matrices * rows * depth * cols
     if _mode != "auto" or work == 0:
@@ -119,7 +121,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, start: n
     """
     if out is None:  # what NumPy does best goes there before anything else is asked
         if a.ndim == 2 == b.ndim:
-            if a.nbytes * b.shape[1] <= _at_once:
+            if a.nbytes * b.shape[1] <= _at_once and (len(a) > 1 or b.size <= SHARED):
                 product = a.dot(b)  # np.matmul would cost another 0.3 us
                 if start is not None:
                     product += start
@@ -138,6 +140,9 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, start: n
         left, right, lead, shape = _matrices(a, b)
     rows, depth = left.shape[-2:]
     cols = right.shape[-1]
+    one_row = rows == 1 and not lead and right.size > SHARED and depth == right.shape[0] and cols > 1 and _mode != "blas"
+    if one_row and (out is None or _takes(out, shape, dtype, 2)):
+        return _one_row(left, right, shape, out, start)
     if depth != right.shape[-2] or not choose(math.prod(lead), rows, depth, cols, dtype.itemsize):
         return _numpy(a, b, out, start)
 
@@ -171,6 +176,18 @@ def _matrices(a, b):
     if lead and right.ndim == 2 and left.flags.c_contiguous:
         left, lead = left.reshape(-1, left.shape[-1]), ()  # a batch times one matrix is one taller product
     return left, right, lead, shape
+
+
+def _one_row(left, right, shape, out, start):
+    """The product of a row and a matrix, see `vector_product.py`."""
+    product = np.zeros(shape, left.dtype)
+    if start is not None:
+        product += start
+    add_product(np.ascontiguousarray(left[0]), right if right.flags.forc else np.ascontiguousarray(right), product.reshape(-1))
+    if out is None:
+        return product
+    out[...] = product
+    return out
 
 
 def _few_rows(left, right, out, start):

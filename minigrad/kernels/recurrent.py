@@ -86,12 +86,10 @@ def backward(cell: Cell, g, x, h0, c0, weight_ih, weight_hh, sizes, out, kept, n
             g_weight_ih = matmul(by_sums.T, x)
         if needs[4]:
             g_weight_hh = np.empty(weight_hh.shape, x.dtype)
-            for here, before, more in _with_states_before(slopes, h0, out[:rows], sizes, schedule):
-                target = g_weight_hh[:joint]
-                matmul(here[:, :joint].T, before, target, target if more else None)
-                if cell.apart:
-                    target = g_weight_hh[joint:]
-                    matmul(here[:, -n:].T, before, target, target if more else None)
+            before = _states_before(h0, out[:rows], schedule)
+            matmul(slopes[:, :joint].T, before, g_weight_hh[:joint])
+            if cell.apart:
+                matmul(slopes[:, -n:].T, before, g_weight_hh[joint:])
     if needs[5] or needs[6]:
         sums = sum_rows(slopes)
     g_bias_ih = None if sums is None else sums[: cell.gates * n]
@@ -109,18 +107,9 @@ def _bias_of_slots(cell, bias_ih, bias_hh, n: int, dtype):
     return np.concatenate([bias_ih[:joint] + bias_hh[:joint], bias_ih[joint:], bias_hh[joint:]])
 
 
-def _with_states_before(slopes, h0, out, sizes, schedule):
-    """Pairs of slopes, and the states that met the recurrent weight in them; and whether there was a pair before."""
-    batch, rows = len(h0), len(out)
-    if sizes[-1] == batch:  # all are equally long: the states are those of the rows before or behind
-        begun = int(schedule[0, 0]) if rows else 0
-        yield slopes[begun : begun + batch], h0, False
-        if rows > batch and begun == 0:
-            yield slopes[batch:], out[: rows - batch], True
-        elif rows > batch:
-            yield slopes[: rows - batch], out[batch:], True
-        return
+def _states_before(h0, out, schedule):
+    """The state that met the recurrent weight in each row."""
     before = np.empty_like(out)
     for row, sequence, count, previous in schedule.tolist():
         before[row : row + count] = h0[sequence : sequence + count] if previous < 0 else out[previous : previous + count]
-    yield slopes, before, False
+    return before

@@ -2,8 +2,8 @@
 
 The products with the recurrent weight are all that one step must wait for another with; those with the inputs are done before,
 for all steps at once. The weight is packed once for all steps. Then each thread takes some of the sequences and walks through
-time alone: their states stay in its cache, and no thread ever waits for another. Where the BLAS is preferred, and where packing does
-not pay, for few steps or a single sequence, the calling thread takes one product and one call of the cell a step.
+time alone: their states stay in its cache, and no thread ever waits for another. Where the BLAS is preferred, and where packing
+does not pay, for few steps or a single sequence, the calling thread takes one product and one call of the cell a step.
 
 Sequences of different lengths lie *packed*: first the first steps of all, the longest sequence in front, then the second steps
 of those that have one, and so on. So every row is a step of a sequence, and every step's rows continue the first rows of
