@@ -12,6 +12,7 @@ from minigrad.kernels.jit import chunk_count, core, driver, summing_core
 from minigrad.kernels.microkernel import address
 
 STREAMS = 16  # rows read side by side: few enough for the processor to see where each goes on
+STRIP = 64  # columns that ``with_columns`` takes at once, at most: chunks begin with them, so the bits depend on no thread
 PER_CHUNK = 1 << 16  # elements of a matrix below which a second thread does not pay
 
 
@@ -60,5 +61,7 @@ def _weighted_sum(x, rows, out, start, stop):
 
 @driver
 def _weighted_sum_chunks(x, rows, out, chunks):
+    strips = -(-len(out) // STRIP)
     for c in prange(chunks):
-        _weighted_sum(x, rows, out, c * len(out) // chunks, (c + 1) * len(out) // chunks)
+        first, last = c * strips // chunks * STRIP, (c + 1) * strips // chunks * STRIP
+        _weighted_sum(x, rows, out, first, min(last, len(out)))
