@@ -40,10 +40,10 @@ LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 DEFAULTS: dict[str, Any] = {
     "min_count": 1, "lowercase": False, "cell": "lstm", "layers": 2, "size": 200, "dropout": 0.2, "untied": False,
     "epochs": 6, "batch": 20, "bptt": 35, "lr": 4e-3, "warmup": 200, "clip": 0.5, "weight_decay": 0.0, "patience": 0, "seed": 1,
-    "checkpoint": "best", "temperature": 0.8, "words": 100,
+    "monitor": 50, "checkpoint": "best", "temperature": 0.8, "words": 100,
 }  # fmt: skip
 SMALL = {"min_count": 5, "size": 128, "epochs": 3, "lr": 8e-3}  # what holds for the built-in text instead
-_RESUMABLE = ("resume", "epochs", "patience", "threads")  # what may change when a run goes on
+_RESUMABLE = ("resume", "epochs", "patience", "monitor", "threads")  # what may change when a run goes on
 _EVALUATION = 10, 70  # columns and words of a segment
 
 
@@ -212,6 +212,7 @@ def train_options(added: argparse.ArgumentParser) -> None:
     add("--weight-decay", type=from_0, metavar="X", help="decoupled weight decay (AdamW)")
     add("--validate-every", type=whole(1), metavar="N", help="updates between validations; else each epoch")
     add("--patience", type=whole(0), metavar="N", help="stop after so many validations without improvement; 0: never")
+    add("--monitor", type=whole(0), metavar="N", help="look at gradient flow every N updates; 0: never")
     add("--seed", type=whole(0), metavar="N", help="of the weights and of dropout")
     add("--threads", type=whole(1), metavar="N", help="processor cores to use; all by default")
     add("--out", metavar="DIR", help="the run directory; runs/language_model-<data> by default")
@@ -306,7 +307,8 @@ def train(given: argparse.Namespace) -> None:
             return {"valid_loss": loss, "perplexity": perplexity(loss)}, []
 
         limits = {"clip": options["clip"], "validate_every": options["validate_every"], "patience": options["patience"]}
-        trainer = Trainer(model, optimizer, scheduler, segments, run, validate, Schedule(steps, **limits))
+        schedule = Schedule(steps, **limits)
+        trainer = Trainer(model, optimizer, scheduler, segments, run, validate, schedule, options["monitor"])
         layers = f"{options['layers']} {options['cell'].upper()} layer{'s' * (options['layers'] > 1)} of {options['size']}"
         count, cores = sum(p.numel() for p in model.parameters()), threads.get_num_threads()
         for line in (
