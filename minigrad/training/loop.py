@@ -255,7 +255,7 @@ class Trainer:
         if self.monitor is not None:
             self.monitor.save(self.run.path)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        self.say(progress, f"validation after {self.step:,} steps (epoch {self.epoch + 1}): {shown}")
+        self.say(progress, f"validation after {self.step:,} steps (epoch {self.epoch + (self.batch > 0)}): {shown}")
         for source, reference, hypothesis in samples:
             self.say(progress, f"    source:     {source}\n    reference:  {reference}\n    hypothesis: {hypothesis}")
         self._judge(metrics, progress)

@@ -149,6 +149,15 @@ def test_a_loss_of_nan_is_never_the_best(new_trainer):
     assert trainer.best == [-3, -3] and trainer.since_best == 1
 
 
+def test_a_validation_is_of_the_epoch_that_was_read(new_trainer, capsys):
+    new_trainer(Schedule(12, validate_every=3)).fit()
+    named = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("validation")]
+    epochs = {3: 1, 6: 2, 9: 2, 12: 3}
+    assert named == [f"validation after {step} steps (epoch {epoch})" for step, epoch in epochs.items()]
+    new_trainer(Schedule(10)).fit()
+    assert "after 5 steps (epoch 1)" in (shown := capsys.readouterr().out) and "after 10 steps (epoch 2)" in shown
+
+
 def test_numbered_checkpoints_are_kept(new_trainer):
     trainer = new_trainer(Schedule(steps=12, validate_every=2, keep=3))
     trainer.fit()
