@@ -1,4 +1,4 @@
-"""The benchmark's LSTM translators: both libraries compute the same loss and the same gradients."""
+"""The benchmark's recurrent translators: both libraries compute the same loss and the same gradients."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,11 @@ import minigrad as mg
 from tools.bench.groups import train_seq2seq
 
 
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_both_translators_compute_the_same_loss_and_gradients(layers):
+def test_both_translators_compute_the_same_loss_and_gradients(cell, layers):
     torch = pytest.importorskip("torch")
-    ours, theirs = (train_seq2seq.translator(library, 50, layers, 8) for library in (mg, torch))
+    ours, theirs = (train_seq2seq.translator(library, 50, cell, layers, 8) for library in (mg, torch))
     theirs.load_state_dict({name: torch.from_numpy(np.array(value.data)) for name, value in ours.state_dict().items()})
     losses = [
         model.loss(*train_seq2seq.words(library, 50, time=6, batch=3)) for model, library in ((ours, mg), (theirs, torch))
@@ -29,7 +30,7 @@ def test_a_step_changes_every_parameter(monkeypatch):
     monkeypatch.setattr(train_seq2seq, "translator", lambda *arguments: made.append(build(*arguments)) or made[0])
     for name, size in (("VOCABULARY", 40), ("BATCH", 2), ("TIME", 5)):
         monkeypatch.setattr(train_seq2seq, name, size)
-    step = train_seq2seq.step(mg, 1, 8)
+    step = train_seq2seq.step(mg, "LSTM", 1, 8)
     before = {name: np.array(p.data) for name, p in made[0].named_parameters()}
     step()
     assert [name for name, p in made[0].named_parameters() if np.array_equal(p.data, before[name])] == []

@@ -24,7 +24,7 @@ GROUPS = {
     "matmul": Group("the matrix product, on plain arrays", ("numpy", "torch"), 5),
     "lesson": Group("the matrix product in steps, from three loops to the kernel", ("numpy",), 3),
     "kernels": Group("the other kernels, forward and backward", ("torch",), 4),
-    "train": Group("a training step of a Transformer, and of an LSTM translator", ("torch", "torch.compile"), 5),
+    "train": Group("a training step of a Transformer, and of recurrent translators", ("torch", "torch.compile"), 5),
     "memory": Group("by how much training lets a process grow", ("torch",), 3),
     "scaling": Group("how cost grows with the batch and the graph, and falls with threads", ("torch",), 5),
     "word2vec": Group("an epoch of word2vec training", ("gensim",), 3),

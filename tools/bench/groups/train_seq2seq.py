@@ -1,4 +1,4 @@
-"""A training step of an LSTM translator: forward, backward, clipping, Adam; 64 sentences of 24 words a side, 8,000 words.
+"""A training step of a recurrent translator: forward, backward, clipping, Adam; 64 sentences of 24 words a side, 8,000 words.
 
 The very same source is minigrad's model and PyTorch's, but for the loss, computed as users of each do: minigrad with
 ``linear_cross_entropy``, PyTorch with a Linear and ``cross_entropy``. A test gives both the same weights and compares.
@@ -12,11 +12,11 @@ import numpy as np
 from tools.bench.measure import OURS, Contest, Libraries, Work
 
 VOCABULARY, BATCH, TIME = 8_000, 64, 24
-SIZES = ((2, 256), (1, 512))  # (layers, features)
+SIZES = (("LSTM", 2, 256), ("LSTM", 1, 512), ("GRU", 2, 256))  # (cell, layers, features)
 CLIP, LEARNING_RATE = 1.0, 1e-3
 
 
-def translator(library: ModuleType, vocabulary: int, layers: int, features: int):
+def translator(library: ModuleType, vocabulary: int, cell: str, layers: int, features: int):
     """An encoder whose final states a decoder begins with; ``loss(source, target_input, target)`` is the mean of a batch.
 
     Words are integers (time, batch).
@@ -28,8 +28,8 @@ def translator(library: ModuleType, vocabulary: int, layers: int, features: int)
             super().__init__()
             self.source_embedding = nn.Embedding(vocabulary, features)
             self.target_embedding = nn.Embedding(vocabulary, features)
-            self.encoder = nn.LSTM(features, features, layers)
-            self.decoder = nn.LSTM(features, features, layers)
+            self.encoder = getattr(nn, cell)(features, features, layers)
+            self.decoder = getattr(nn, cell)(features, features, layers)
             self.output = nn.Linear(features, vocabulary)
 
         def loss(self, source, target_input, target):
@@ -50,9 +50,9 @@ def words(library: ModuleType, vocabulary: int, time: int, batch: int) -> list:
     return [library.tensor(side) for side in (source, target_input, target)]
 
 
-def step(library: ModuleType, layers: int, features: int) -> Work:
+def step(library: ModuleType, cell: str, layers: int, features: int) -> Work:
     """One update, as a training loop does it."""
-    model = translator(library, VOCABULARY, layers, features)
+    model = translator(library, VOCABULARY, cell, layers, features)
     adam = library.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     sides = words(library, VOCABULARY, TIME, BATCH)
     clip = library.nn.utils.clip_grad_norm_
@@ -67,7 +67,8 @@ def step(library: ModuleType, layers: int, features: int) -> Work:
 
 
 def contests(libraries: Libraries) -> Iterator[Contest]:
-    """Two layers of 256, and one of 512."""
-    for layers, features in SIZES:
-        sides = {name: step(library, layers, features) for name, library in libraries.items() if name != "torch.compile"}
-        yield Contest(f"LSTM translator, {layers} x {features}", sides, BATCH * TIME, "tokens", section="recurrent")
+    """LSTMs of two layers of 256 and of one of 512; and GRUs, which PyTorch takes step by step."""
+    for cell, layers, features in SIZES:
+        sides = {name: step(library, cell, layers, features) for name, library in libraries.items() if name != "torch.compile"}
+        name = f"{cell} translator, {layers} x {features}"
+        yield Contest(name, sides, BATCH * TIME, "tokens", section=f"{cell} translator")
