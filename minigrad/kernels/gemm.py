@@ -223,13 +223,13 @@ def _start(function, place, a, b, start, started, c, threads):
     if matrices < 4 * threads:
         # Every matrix is cut into rectangles, one or a few per thread. The squarest ones need the least reading and packing;
         # the more there are, the less a thread waits for another at the end.
-        least = np.inf
-        for share in (1, 2, 4) if threads > 1 else (1, 1, 1):
+        least, wait = np.inf, WAIT if threads > 1 else 0.0
+        for share in (1, 2, 4):
             parts = share * threads
             for row_parts in range(1, parts + 1):
                 if parts % row_parts == 0:
                     rows, cols = -(-row_tiles // row_parts) * tile_rows, -(-col_tiles // (parts // row_parts)) * tile_cols
-                    cost = (share + WAIT) * (rows * cols + 16 * (rows + cols))
+                    cost = (share + wait) * (rows * cols + 16 * (rows + cols))
                     if cost < least:
                         least, job.row_parts, job.col_parts = cost, row_parts, parts // row_parts
         job.grain = 1

@@ -12,8 +12,8 @@ which removes one obstacle, lead from there to most of it.
    of A, B is read where it lies, or changes places with A if it is transposed.)
 3. *Caches.* A panel of B must stay in the first-level cache while the rows of A pass, and a block of A in the second level
    while the panels pass. So ``k`` advances in blocks of ``DEPTH_BLOCK``, and rows and columns in blocks of their own.
-4. *Threads.* C is cut into one rectangle per thread, or a batch into runs of matrices. Threads share nothing, not even a
-   packed panel, so none waits for another.
+4. *Threads.* C is cut into a few rectangles per thread, or a batch into runs of matrices. A thread that is done with one takes
+   the next; but for the number of that, threads share nothing, not even a packed panel, so none waits for another.
 
 `tools/bench/groups/lesson_steps.py` takes these steps one at a time, in functions of a few lines, and ``python -m tools.bench
 lesson`` measures them. GFLOP/s of float32 on one thread of an AMD EPYC (Zen 5, AVX-512), for matrices of n x n:

@@ -231,7 +231,7 @@ def tile(typingctx, like, a, a_row, a_k, b, b_k, start, start_row, c, c_row, dep
                 builder.branch(end)
 
         item = like.bitwidth // 8
-        if vector_bytes() == 32:
+        if vector_bytes() == 32:  # there 12 multiply-adds a step hide the addresses only where nobody else uses the core
             full((None, item, most_cols * item))
             full((item, most_rows * item, most_cols * item))
         switch = builder.switch(case, end)

@@ -12,7 +12,7 @@ from minigrad.kernels.jit import chunk_count, core, driver, summing_core
 from minigrad.kernels.microkernel import address
 
 STREAMS = 16  # rows read side by side: few enough for the processor to see where each goes on
-STRIP = 64  # columns that ``with_columns`` takes at once, at most: chunks begin with them, so the bits depend on no thread
+WIDEST = 64  # columns that ``with_columns`` takes at once, at most: chunks begin with them, so the bits depend on no thread
 PER_CHUNK = 1 << 16  # elements of a matrix below which a second thread does not pay
 
 
@@ -61,7 +61,7 @@ def _weighted_sum(x, rows, out, start, stop):
 
 @driver
 def _weighted_sum_chunks(x, rows, out, chunks):
-    strips = -(-len(out) // STRIP)
+    strips = -(-len(out) // WIDEST)
     for c in prange(chunks):
-        first, last = c * strips // chunks * STRIP, (c + 1) * strips // chunks * STRIP
+        first, last = c * strips // chunks * WIDEST, (c + 1) * strips // chunks * WIDEST
         _weighted_sum(x, rows, out, first, min(last, len(out)))

@@ -32,7 +32,7 @@ from .linear import affine
 from .shaping import reshape
 
 BLOCK = 16 << 20  # bytes of logits at a time: with less the matrix products slow down, with more nothing is gained
-LEAST_ROWS = 384  # of a block, however large the vocabulary: each block reads the whole weight, and its gradient twice
+LEAST_ROWS = 384  # of a block, however large the vocabulary: each block passes over the whole weight and its gradient
 
 
 class _Blocks:
